@@ -1,0 +1,105 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/time/rate"
+
+	"github.com/zim-go/zim/token"
+)
+
+// An App is one application: users of different apps don't know of each other.
+type App struct {
+	ID uint32 // required
+	// Verifier checks the login tokens. Required.
+	Verifier *token.Verifier
+	// Devices says how many devices of a user may be online together. The zero value is the documented default: one.
+	Devices DevicePolicy
+	// Limits are enforced for every client. The zero value means the documented ones.
+	Limits Limits
+}
+
+// DevicePolicy says which devices of a user may be online together. A login beyond it evicts the earliest.
+type DevicePolicy struct {
+	// Native and Web are how many devices of the native platforms and how many web ones may be online. Both zero means one
+	// device of any kind; up to 10 each.
+	Native, Web int
+}
+
+// The documented policies.
+var (
+	SingleDevice = DevicePolicy{}
+	DualDevice   = DevicePolicy{Native: 1, Web: 1}
+	MultiDevice  = DevicePolicy{Native: 10, Web: 10}
+)
+
+// single reports whether a user has one device, so that nobody else needs to know what it did.
+func (p DevicePolicy) single() bool { return p.Native+p.Web <= 1 }
+
+// Limits bound what a client may send. Zero fields mean the documented default.
+type Limits struct {
+	TextSize         int // bytes; default 2 KB, up to 32 KB
+	CustomSize       int // bytes; default 2 KB, up to 32 KB
+	CommandSize      int // bytes; default 5 KB, up to 32 KB
+	ExtendedDataSize int // bytes; default 1 KB, up to 16 KB
+
+	// SendRate is how many messages a client may send in a second in the long run. Default 10, and twice as many of high
+	// priority; negative means no limit.
+	SendRate float64
+	// SendBurst is how many it may send at once. The default is what a client holds back lawfully while its connection is
+	// lost: 31 seconds' worth.
+	SendBurst int
+	// LoginRate is how many logins of a user are looked at in a second. Default 10; negative means no limit.
+	LoginRate float64
+}
+
+func (l *Limits) fill() error {
+	for _, f := range []struct {
+		name              string
+		value             *int
+		standard, ceiling int
+	}{
+		{"TextSize", &l.TextSize, 2 << 10, 32 << 10},
+		{"CustomSize", &l.CustomSize, 2 << 10, 32 << 10},
+		{"CommandSize", &l.CommandSize, 5 << 10, 32 << 10},
+		{"ExtendedDataSize", &l.ExtendedDataSize, 1 << 10, 16 << 10},
+	} {
+		if *f.value == 0 {
+			*f.value = f.standard
+		}
+		if *f.value < 0 || *f.value > f.ceiling {
+			return fmt.Errorf("%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
+		}
+	}
+	if l.SendRate == 0 {
+		l.SendRate = 10
+	}
+	if l.SendBurst == 0 {
+		l.SendBurst = max(int(31*l.SendRate), 1)
+	}
+	if l.LoginRate == 0 {
+		l.LoginRate = 10
+	}
+	return nil
+}
+
+func (l *Limits) sends(factor float64) *rate.Limiter {
+	if l.SendRate < 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(l.SendRate*factor), int(float64(l.SendBurst)*factor))
+}
+
+func (a *App) fill() error {
+	if a.ID == 0 {
+		return errors.New("its ID is zero")
+	}
+	if a.Verifier == nil {
+		return errors.New("it has no Verifier")
+	}
+	if a.Devices.Native < 0 || a.Devices.Web < 0 || a.Devices.Native > 10 || a.Devices.Web > 10 {
+		return errors.New("its device policy allows 0 to 10 devices of a kind")
+	}
+	return a.Limits.fill()
+}

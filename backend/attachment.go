@@ -1,0 +1,142 @@
+package backend
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zim-go/zim/transport/inproc"
+	"github.com/zim-go/zim/wire"
+)
+
+// A Link is the server's end of an attachment. Its methods don't wait.
+type Link interface {
+	// Reply answers a request. The response may be changed afterwards.
+	Reply(id uint64, resp *wire.Response) error
+	// Push sends what nobody asked for. The push may be changed afterwards.
+	Push(push *wire.Push) error
+	// Close ends the attachment after what was sent: with a WebSocket status, or without a word if that is zero.
+	Close(status int, reason string)
+	// Trust says that the client has logged in and may send more at once.
+	Trust()
+}
+
+// The WebSocket statuses that say why a connection was closed.
+const (
+	statusGoingAway       = 1001
+	statusPolicyViolation = 1008
+	statusInternalError   = 1011
+	statusTryLater        = 1013
+	statusBadLogin        = 4401
+	statusLoginTimeout    = 4408
+	statusKickedOut       = 4409
+	statusReplaced        = 4410
+	statusTooMuch         = 4429
+)
+
+// Documented codes that the server answers with.
+const (
+	codeParamsInvalid  = 6000001
+	codeInvalidAppID   = 6000003
+	codeFrequencyLimit = 6000005
+	codeServerError    = 6000007
+	codeDatabaseError  = 6000008
+	codeUnsupported    = 6000013
+	codeTokenInvalid   = 6000103
+	codeTokenExpired   = 6000106
+	codeTokenVersion   = 6000107
+	codeTokenTooShort  = 6000108
+	codeAlreadyLogged  = 6000111
+	codeNotLogged      = 6000121
+	codeTargetNotExist = 6000204
+	codeIdempotency    = -4 // not documented: the client ID was used for something else
+)
+
+func refuse(code int32, message string) *wire.Error { return &wire.Error{Code: code, Message: message} }
+
+// An attachment is one connection of a client. It implements [inproc.Handler].
+type attachment struct {
+	server  *Server
+	link    Link
+	address string // of the client, for the limits; empty if it is in the process
+
+	mu      sync.Mutex
+	session *session    // guarded by mu; nil until the login
+	login   *time.Timer // guarded by mu; how long that may take
+	heard   time.Time   // guarded by mu
+}
+
+// Attach attaches a client of the same process: see [inproc.Dialer].
+func (s *Server) Attach(peer *inproc.Peer) (inproc.Handler, error) {
+	return s.attach(peer, "")
+}
+
+func (s *Server) attach(link Link, address string) (*attachment, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	a := &attachment{server: s, link: link, address: address, heard: time.Now()}
+	a.login = time.AfterFunc(s.config.LoginTimeout, func() { link.Close(statusLoginTimeout, "no login came") })
+	s.hub.attach(link)
+	return a, nil
+}
+
+// Detached is called when the connection ended.
+func (a *attachment) Detached() {
+	a.mu.Lock()
+	s, silent := a.session, time.Since(a.heard) >= a.server.config.OfflineAfter
+	a.login.Stop()
+	a.mu.Unlock()
+	if s != nil {
+		status := StatusOnline
+		if silent || s.ending() != nil {
+			status = StatusOffline
+		}
+		a.server.hub.remove(s, status)
+		if s.expiry != nil {
+			s.expiry.Stop()
+		}
+	}
+	a.server.hub.detach(a.link)
+	a.server.work.Done()
+}
+
+// Handle takes a request.
+func (a *attachment) Handle(id uint64, req *wire.Request) {
+	a.mu.Lock()
+	s := a.session
+	a.heard = time.Now()
+	a.mu.Unlock()
+	if s == nil {
+		if login := req.GetLogin(); login != nil {
+			a.handleLogin(id, login)
+			return
+		}
+		a.refuse(id, refuse(codeNotLogged, "the first request must be a login"))
+		a.link.Close(statusPolicyViolation, "the first request must be a login")
+		return
+	}
+	if end := s.ending(); end != nil {
+		a.refuse(id, &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: end})
+		return
+	}
+	switch b := req.Body.(type) {
+	case *wire.Request_SendMessage:
+		a.sendMessage(s, id, b.SendMessage)
+	case *wire.Request_Heartbeat:
+		a.heartbeat(s, id, b.Heartbeat)
+	case *wire.Request_Sync:
+		a.sync(s, id, b.Sync)
+	case *wire.Request_RenewToken:
+		a.renewToken(s, id, b.RenewToken)
+	case *wire.Request_Logout:
+		a.logout(s, id, b.Logout)
+	case *wire.Request_Login:
+		a.refuse(id, refuse(codeAlreadyLogged, "this connection has logged in"))
+	default:
+		a.refuse(id, refuse(codeUnsupported, "the server does not know this kind of request"))
+	}
+}
+
+func (a *attachment) refuse(id uint64, e *wire.Error) {
+	a.link.Reply(id, &wire.Response{Error: e})
+}

@@ -1,0 +1,144 @@
+package backend
+
+import (
+	"context"
+
+	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/wire"
+)
+
+const (
+	maxSync      = 500
+	maxSyncBytes = 256 << 10
+)
+
+// sync answers with the events behind a position.
+func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
+	if req.After == nil {
+		a.refuse(id, refuse(codeParamsInvalid, "the position is missing"))
+		return
+	}
+	limit := maxSync
+	if req.Limit > 0 {
+		limit = min(limit, int(req.Limit))
+	}
+	epoch := a.server.store.Epoch()
+	resp := &wire.SyncResponse{}
+	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
+		u, err := tx.User(s.key.app, s.key.id)
+		if err != nil {
+			return err
+		}
+		first, last, err := tx.Feed(u)
+		if err != nil {
+			return err
+		}
+		at, reset := a.server.serve(req.After, first, last, uint32(max(int64(first)-1, 0)))
+		resp.Reset_ = reset
+		resp.Last = &wire.Position{Epoch: epoch, Seq: uint64(last)}
+		events, err := tx.Events(u, uint32(at.Seq), limit, maxSyncBytes)
+		if len(events) > 0 {
+			resp.Events = &wire.EventBatch{Epoch: epoch, FirstSeq: uint64(events[0].Seq)}
+			for i := range events {
+				resp.Events.Events = append(resp.Events.Events, wireEvent(s.key.id, &events[i]))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		a.server.log.Error("backend: sync", "app", s.key.app, "err", err)
+		a.refuse(id, refuse(codeDatabaseError, "the feed can't be read"))
+		return
+	}
+	a.link.Reply(id, &wire.Response{Body: &wire.Response_Sync{Sync: resp}})
+}
+
+// wireEvent makes what user sees of e.
+func wireEvent(user string, e *store.Event) *wire.Event {
+	if e.Kind != store.EventMessage || e.ID == 0 {
+		return &wire.Event{}
+	}
+	m := &wire.Message{
+		MessageId:      e.ID,
+		MessageSeq:     e.MessageSeq,
+		OrderKey:       e.ID,
+		TimestampMs:    e.Time,
+		ConversationId: e.Peer,
+		Type:           e.Type,
+		Content:        e.Content,
+		ExtendedData:   e.Extended,
+		Priority:       e.Priority,
+	}
+	if e.Sender == user {
+		m.SenderUserId, m.LocalMessageId = user, e.ClientID
+	}
+	return &wire.Event{Message: m}
+}
+
+// heartbeat keeps what the client says it has handled, and tells it how far its feed goes.
+func (a *attachment) heartbeat(s *session, id uint64, req *wire.HeartbeatRequest) {
+	handled := a.server.handled(req.Handled)
+	s.mu.Lock()
+	news := handled > s.handled
+	if news {
+		s.handled = handled
+	}
+	s.mu.Unlock()
+	if news {
+		a.server.store.Submit(&handledOp{s: s, seq: handled}) // a store that takes nothing is found out elsewhere
+	}
+	var last uint32
+	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
+		u, err := tx.User(s.key.app, s.key.id)
+		if err == nil {
+			_, last, err = tx.Feed(u)
+		}
+		return err
+	})
+	if err != nil {
+		a.refuse(id, refuse(codeDatabaseError, "the feed can't be read"))
+		return
+	}
+	a.link.Reply(id, &wire.Response{Body: &wire.Response_Heartbeat{Heartbeat: &wire.HeartbeatResponse{
+		Last: &wire.Position{Epoch: a.server.store.Epoch(), Seq: uint64(last)},
+	}}})
+}
+
+// handled returns the sequence number of a position, or zero if it is of no use.
+func (s *Server) handled(p *wire.Position) uint64 {
+	if p.GetEpoch() != s.store.Epoch() {
+		return 0
+	}
+	return p.GetSeq()
+}
+
+// A handledOp keeps how far a device has come.
+type handledOp struct {
+	s   *session
+	seq uint64
+}
+
+func (op *handledOp) Do(tx *store.Tx) error {
+	if op.s.fenced() {
+		return nil
+	}
+	u, err := tx.User(op.s.key.app, op.s.key.id)
+	if err != nil {
+		return err
+	}
+	return keepHandled(tx, u, op.s.device, op.seq)
+}
+
+func (op *handledOp) Done(error) {}
+
+// keepHandled keeps how far a device has come. A client can't have handled what isn't there yet.
+func keepHandled(tx *store.Tx, u *store.User, device string, seq uint64) error {
+	if seq == 0 {
+		return nil
+	}
+	_, last, err := tx.Feed(u)
+	if err != nil {
+		return err
+	}
+	return tx.SetHandled(u, device, uint32(min(seq, uint64(last))))
+}

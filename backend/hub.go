@@ -1,0 +1,307 @@
+package backend
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/wire"
+)
+
+type userKey struct {
+	app uint32
+	id  string
+}
+
+// A session is a login on the attachment that carries it now.
+type session struct {
+	link       Link
+	app        *App
+	key        userKey
+	instance   string
+	device     string
+	platform   int32
+	generation int64
+	normal     *rate.Limiter // sends of low and medium priority
+	high       *rate.Limiter // sends of high priority
+	expiry     *time.Timer   // when the token ends; nil if it doesn't
+
+	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
+	batch wire.EventBatch
+
+	mu      sync.Mutex
+	revoked bool             // guarded by mu; nothing of the session is committed any more
+	over    *wire.SessionEnd // guarded by mu; why it is over
+	handled uint64           // guarded by mu; as far as it was kept
+}
+
+func (s *session) revoke(revoked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = revoked
+}
+
+// fenced reports whether nothing of the session may be committed.
+func (s *session) fenced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revoked
+}
+
+// finish ends the session for good: it tells the client why, ahead of the close.
+func (s *session) finish(end *wire.SessionEnd, status int, reason string) {
+	s.mu.Lock()
+	first := s.over == nil
+	s.revoked = true
+	if first {
+		s.over = end
+	}
+	s.mu.Unlock()
+	if first {
+		s.link.Push(&wire.Push{SessionEnd: end})
+		s.link.Close(status, reason)
+	}
+}
+
+func (s *session) ending() *wire.SessionEnd {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+// OnlineStatus is the documented status of a user.
+type OnlineStatus int
+
+// The documented values.
+const (
+	StatusOnline  OnlineStatus = 0
+	StatusOffline OnlineStatus = 1
+	StatusLogout  OnlineStatus = 2
+	StatusUnknown OnlineStatus = 99
+)
+
+// A presence is a user who is online, or was a short while ago.
+type presence struct {
+	sessions []*session
+	status   OnlineStatus
+	grace    *time.Timer // until the user is offline; nil while there are sessions
+}
+
+// A hub knows who is online, and brings what was committed to them.
+type hub struct {
+	server *Server
+
+	// dirty are the sessions with a batch. Only the store's goroutine uses it.
+	dirty []*session
+
+	mu    sync.Mutex
+	users map[userKey]*presence // guarded by mu
+	links map[Link]struct{}     // guarded by mu; all that are attached
+}
+
+func newHub(s *Server) *hub {
+	return &hub{server: s, users: make(map[userKey]*presence), links: make(map[Link]struct{})}
+}
+
+func (h *hub) attach(l Link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.links[l] = struct{}{}
+}
+
+func (h *hub) detach(l Link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.links, l)
+}
+
+// closeAll tells all clients that the server goes away.
+func (h *hub) closeAll() {
+	h.mu.Lock()
+	links := make([]Link, 0, len(h.links))
+	for l := range h.links {
+		links = append(links, l)
+	}
+	for _, p := range h.users {
+		if p.grace != nil {
+			p.grace.Stop()
+		}
+	}
+	h.mu.Unlock()
+	for _, l := range links {
+		l.Close(statusGoingAway, "the server is going away")
+	}
+}
+
+// sessions returns the sessions of a user. The slice must not be changed.
+func (h *hub) sessions(key userKey) []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.users[key]; p != nil {
+		return p.sessions
+	}
+	return nil
+}
+
+// add brings a session in.
+func (h *hub) add(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.users[s.key]
+	if p == nil {
+		p = new(presence)
+		h.users[s.key] = p
+	}
+	if p.grace != nil {
+		p.grace.Stop()
+		p.grace = nil
+	}
+	p.status = StatusOnline
+	p.sessions = append(slices.Clip(p.sessions), s)
+}
+
+// remove takes a session out. The user stays what status says: online for a grace period, unless another session is
+// there.
+func (h *hub) remove(s *session, status OnlineStatus) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.users[s.key]
+	if p == nil {
+		return
+	}
+	i := slices.Index(p.sessions, s)
+	if i < 0 {
+		return
+	}
+	p.sessions = slices.Concat(p.sessions[:i], p.sessions[i+1:])
+	if len(p.sessions) > 0 {
+		return
+	}
+	if p.status = status; status == StatusOnline {
+		p.grace = time.AfterFunc(h.server.config.Grace, func() { h.expire(s.key, p) })
+	} else {
+		delete(h.users, s.key)
+	}
+}
+
+func (h *hub) expire(key userKey, p *presence) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users[key] == p && len(p.sessions) == 0 {
+		delete(h.users, key)
+	}
+}
+
+// UserOnline reports whether a user is online: has a connection, or lost it less than the grace period ago without
+// logging out.
+func (s *Server) UserOnline(app uint32, userID string) bool {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.users[userKey{app, userID}] != nil
+}
+
+// Kick ends all sessions of a user, as an administrator would. It returns how many there were.
+func (s *Server) Kick(app uint32, userID string) (int, error) {
+	var kicked []*session
+	err := s.store.Update(func(tx *store.Tx) error {
+		kicked = s.hub.sessions(userKey{app, userID})
+		u, err := tx.User(app, userID)
+		if u == nil || err != nil {
+			return err
+		}
+		logins, err := tx.Logins(u)
+		if err != nil {
+			return err
+		}
+		for _, l := range logins {
+			l.Evicted = true
+			if err := tx.PutLogin(u, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, sess := range kicked {
+		sess.finish(&wire.SessionEnd{Reason: wire.SessionEndReason_SESSION_END_REASON_KICKED_OUT}, statusKickedOut, "kicked out")
+	}
+	return len(kicked), nil
+}
+
+// Disconnect cuts the connections of a user, without a word, as a broken network would. It returns how many there were.
+func (s *Server) Disconnect(app uint32, userID string) int {
+	sessions := s.hub.sessions(userKey{app, userID})
+	for _, sess := range sessions {
+		sess.link.Close(0, "")
+	}
+	return len(sessions)
+}
+
+// deliver leaves an event for the sessions of a user, to be pushed by flush. The store's goroutine calls it, in the order
+// of the events.
+func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
+	for _, s := range h.sessions(key) {
+		b := &s.batch
+		if n := len(b.Events); n == 0 {
+			b.Epoch, b.FirstSeq = h.server.store.Epoch(), uint64(seq)
+			h.dirty = append(h.dirty, s)
+		} else if b.FirstSeq+uint64(n) != uint64(seq) {
+			continue // a hole: the client asks for what follows it
+		}
+		b.Events = append(b.Events, e)
+		if len(b.Events) >= maxPush {
+			h.push(s)
+		}
+	}
+}
+
+// maxPush is how many events are pushed together.
+const maxPush = 100
+
+// flush pushes what was left. What a client is too slow for is dropped: it is in the feed.
+func (h *hub) flush() {
+	for i, s := range h.dirty {
+		h.push(s)
+		h.dirty[i] = nil
+	}
+	h.dirty = h.dirty[:0]
+}
+
+func (h *hub) push(s *session) {
+	if len(s.batch.Events) == 0 {
+		return
+	}
+	if err := s.link.Push(&wire.Push{Events: &s.batch}); err != nil {
+		h.server.log.Debug("backend: push dropped", "app", s.key.app, "user", s.key.id, "err", err)
+	}
+	clear(s.batch.Events)
+	s.batch.Events = s.batch.Events[:0]
+}
+
+// Register makes users who have not logged in yet. Those who exist stay as they are.
+func (s *Server) Register(app uint32, userIDs ...string) error {
+	if s.apps[app] == nil {
+		return fmt.Errorf("backend: there is no app %d", app)
+	}
+	for _, id := range userIDs {
+		if err := ident.CheckUserID(id); err != nil {
+			return fmt.Errorf("backend: user %q: the ID %w", id, err)
+		}
+	}
+	return s.store.Update(func(tx *store.Tx) error {
+		for _, id := range userIDs {
+			if _, err := tx.Register(app, id, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

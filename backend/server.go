@@ -1,0 +1,204 @@
+// Package backend is the server that the SDK of package zim talks to: it can be a process of its own, see cmd/zimd, or a
+// part of another one.
+//
+// Clients attach to a [Server] over WebSockets (Server is an [net/http.Handler]) or in the same process. What they send is
+// kept by a [store.Store]; an acknowledgment means that it is on disk.
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/wire"
+)
+
+// Config is what a Server needs.
+type Config struct {
+	Apps   []App        // at least one
+	Store  *store.Store // required; the Server does not close it
+	Logger *slog.Logger // nil discards; never gets content or tokens
+
+	// HeartbeatInterval is how often clients are asked to say that they live. Zero means the documented 10 seconds.
+	HeartbeatInterval time.Duration
+	// OfflineAfter is how long a client may be silent. Zero means the documented 35 seconds.
+	OfflineAfter time.Duration
+	// Grace is how long a user whose connection ended without a logout is taken for online. Zero means the documented 30
+	// seconds.
+	Grace time.Duration
+	// LoginTimeout is how long a connection may take to log in. Zero means 10 seconds.
+	LoginTimeout time.Duration
+	// Backlog is how long events are kept for devices that are away. Zero means the documented 7 days.
+	Backlog time.Duration
+
+	// MaxPreLogin is how many connections may be there that have not logged in, and MaxPreLoginPerAddress how many from
+	// one address. Zero means 10000 and 100.
+	MaxPreLogin, MaxPreLoginPerAddress int
+	// BadLoginRate is how many refused logins an address may have in a second. Zero means 10.
+	BadLoginRate float64
+	// Origins are the web origins, as host patterns, that may connect from a browser beside the server's own.
+	Origins []string
+
+	// OfflinePush is called for each stored message whose receiver is offline and that has a push config. It must not
+	// block. Nil means that nobody is pushed.
+	OfflinePush func(OfflinePush)
+}
+
+// An OfflinePush is what a push provider needs to know.
+type OfflinePush struct {
+	AppID     uint32
+	UserID    string // the receiver
+	MessageID int64
+	Config    *wire.PushConfig
+}
+
+// A Server serves clients. Its methods may be called concurrently.
+type Server struct {
+	config Config // immutable; defaults filled in
+	log    *slog.Logger
+	apps   map[uint32]*App // immutable
+	store  *store.Store
+	hub    *hub
+	gate   *gate
+	stop   context.CancelFunc
+	work   sync.WaitGroup // housekeeping, and attachments of WebSockets
+
+	mu       sync.Mutex
+	draining bool // guarded by mu
+}
+
+// ErrDraining is why a Server that is shutting down takes nobody.
+var ErrDraining = errors.New("backend: shutting down")
+
+// New returns a Server. Shutdown must be called.
+func New(config Config) (*Server, error) {
+	if config.Store == nil {
+		return nil, errors.New("backend: Store is nil")
+	}
+	if len(config.Apps) == 0 {
+		return nil, errors.New("backend: there is no app")
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&config.HeartbeatInterval, 10*time.Second)
+	setDefault(&config.OfflineAfter, 35*time.Second)
+	setDefault(&config.Grace, 30*time.Second)
+	setDefault(&config.LoginTimeout, 10*time.Second)
+	setDefault(&config.Backlog, 7*24*time.Hour)
+	setDefault(&config.MaxPreLogin, 10_000)
+	setDefault(&config.MaxPreLoginPerAddress, 100)
+	setDefault(&config.BadLoginRate, 10)
+	s := &Server{
+		config: config,
+		log:    config.Logger,
+		apps:   make(map[uint32]*App),
+		store:  config.Store,
+		gate:   newGate(config.MaxPreLogin, config.MaxPreLoginPerAddress, rate.Limit(config.BadLoginRate)),
+	}
+	s.hub = newHub(s)
+	for _, app := range config.Apps {
+		if err := app.fill(); err != nil {
+			return nil, fmt.Errorf("backend: app %d: %w", app.ID, err)
+		}
+		if s.apps[app.ID] != nil {
+			return nil, fmt.Errorf("backend: there are two apps %d", app.ID)
+		}
+		s.apps[app.ID] = &app
+	}
+	s.store.AfterBatch = s.hub.flush
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.work.Go(func() { s.keepHouse(ctx) })
+	return s, nil
+}
+
+func setDefault[T int | float64 | time.Duration](v *T, standard T) {
+	if *v == 0 {
+		*v = standard
+	}
+}
+
+// keepHouse deletes old events now and then.
+func (s *Server) keepHouse(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := s.store.Prune(s.config.Backlog); err != nil {
+				s.log.Error("backend: pruning events", "err", err)
+			}
+			s.gate.forget()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Shutdown takes no new clients, finishes what was sent so far, and closes the connections with a status that says that
+// the server is going away: clients reconnect by themselves. It returns ctx's error if that takes longer; the connections
+// are closed nevertheless.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	s.stop()
+	// Everything before this empty transaction is written and answered.
+	flushed := make(chan error, 1)
+	if err := s.store.Submit(&barrier{flushed}); err == nil {
+		select {
+		case <-flushed:
+		case <-ctx.Done():
+		}
+	}
+	s.hub.closeAll()
+	done := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type barrier struct{ done chan error }
+
+func (b *barrier) Do(*store.Tx) error { return nil }
+func (b *barrier) Done(err error)     { b.done <- err }
+
+// enter counts an attachment in, unless the server is shutting down.
+func (s *Server) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return ErrDraining
+	}
+	s.work.Add(1)
+	return nil
+}
+
+// Healthy returns nil if the server can do its work, else why not.
+func (s *Server) Healthy() error {
+	select {
+	case <-s.store.Failed():
+		return s.store.Err()
+	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return ErrDraining
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package store
+
+import (
+	"time"
+)
+
+// EventMessage is the kind of an event that says: a message came.
+const EventMessage = 1
+
+// An Event is one thing that a user must not miss.
+type Event struct {
+	Seq  uint32
+	Kind int
+
+	// Of a message:
+
+	ID         int64
+	MessageSeq int64
+	Time       int64
+	Sender     string
+	Peer       string // the other user of the conversation
+	Type       int32
+	Priority   int32
+	Content    []byte
+	Extended   string
+	ClientID   []byte
+}
+
+// AppendEvent adds an event to a user's feed and returns its number.
+func (tx *Tx) AppendEvent(u *User, kind int, ref, now int64) (uint32, error) {
+	if !u.known {
+		last, err := tx.lastSeq("event", u.ID)
+		if err != nil {
+			return 0, err
+		}
+		u.events, u.known = last, true
+	}
+	if u.events == maxSeq {
+		return 0, ErrNumbersUsedUp
+	}
+	stmt := tx.conn.Prep("INSERT INTO event (place, kind, ref, time) VALUES (?, ?, ?, ?)")
+	stmt.BindInt64(1, place(u.ID, u.events+1))
+	stmt.BindInt64(2, int64(kind))
+	stmt.BindInt64(3, ref)
+	stmt.BindInt64(4, now)
+	if err := step(stmt); err != nil {
+		return 0, err
+	}
+	u.events++
+	return u.events, nil
+}
+
+// Feed returns the numbers of the first event that is kept of a user, and of the last one. Both are zero if there was none
+// ever.
+func (tx *Tx) Feed(u *User) (first, last uint32, err error) {
+	stmt := tx.conn.Prep("SELECT min(place), max(place) FROM event WHERE place BETWEEN ? AND ?")
+	stmt.BindInt64(1, place(u.ID, 0))
+	stmt.BindInt64(2, place(u.ID, maxSeq))
+	defer stmt.Reset()
+	if _, err := stmt.Step(); err != nil {
+		return 0, 0, err
+	}
+	return uint32(stmt.ColumnInt64(0)), uint32(stmt.ColumnInt64(1)), nil
+}
+
+// Events returns the events of a user behind a number, up to limit of them and about maxBytes of content.
+func (tx *Tx) Events(u *User, after uint32, limit, maxBytes int) ([]Event, error) {
+	stmt := tx.conn.Prep(`SELECT e.place, e.kind, m.id, m.place, m.time, s.user_id, c.a, c.b, m.type, m.priority, m.content, m.extended, m.client_id
+		FROM event e
+		LEFT JOIN message m ON e.kind = 1 AND m.place = e.ref
+		LEFT JOIN user s ON s.id = m.sender
+		LEFT JOIN conversation c ON c.id = m.place >> 32
+		WHERE e.place BETWEEN ? AND ? ORDER BY e.place LIMIT ?`)
+	stmt.BindInt64(1, place(u.ID, after)+1)
+	stmt.BindInt64(2, place(u.ID, maxSeq))
+	stmt.BindInt64(3, int64(limit))
+	defer stmt.Reset()
+	var list []Event
+	for maxBytes > 0 {
+		ok, err := stmt.Step()
+		if !ok {
+			return list, err
+		}
+		e := Event{
+			Seq:        uint32(stmt.ColumnInt64(0)),
+			Kind:       stmt.ColumnInt(1),
+			ID:         stmt.ColumnInt64(2),
+			MessageSeq: int64(uint32(stmt.ColumnInt64(3))),
+			Time:       stmt.ColumnInt64(4),
+			Sender:     stmt.ColumnText(5),
+			Peer:       stmt.ColumnText(6),
+			Type:       stmt.ColumnInt32(8),
+			Priority:   stmt.ColumnInt32(9),
+			Content:    columnBytes(stmt, 10),
+			Extended:   stmt.ColumnText(11),
+			ClientID:   columnBytes(stmt, 12),
+		}
+		if e.Peer == u.UserID {
+			e.Peer = stmt.ColumnText(7)
+		}
+		list = append(list, e)
+		maxBytes -= len(e.Content) + len(e.Extended) + 128
+	}
+	return list, nil
+}
+
+// Prune deletes the events that are older than age, a few thousand at a time so that others have their turn. The last event
+// of a feed stays, so that its number is not used again.
+func (s *Store) Prune(age time.Duration) error {
+	before := time.Now().Add(-age).UnixMilli()
+	for user, done := int64(0), false; !done; {
+		err := s.Update(func(tx *Tx) (err error) {
+			user, done, err = tx.pruneEvents(user, before, 2000)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneEvents deletes up to limit events of the users whose rows come after user, and looks at no more users than that. It
+// returns the user to go on behind.
+func (tx *Tx) pruneEvents(user int64, before int64, limit int) (next int64, done bool, err error) {
+	ids, err := tx.usersAfter(user, limit)
+	if err != nil || len(ids) == 0 {
+		return 0, true, err
+	}
+	stmt := tx.conn.Prep(`DELETE FROM event WHERE place IN (SELECT place FROM event WHERE place BETWEEN ?1 AND ?2
+		AND time < ?3 AND place < (SELECT max(place) FROM event WHERE place BETWEEN ?1 AND ?2) ORDER BY place LIMIT ?4)`)
+	for _, id := range ids {
+		stmt.BindInt64(1, place(id, 0))
+		stmt.BindInt64(2, place(id, maxSeq))
+		stmt.BindInt64(3, before)
+		stmt.BindInt64(4, int64(limit))
+		if err := step(stmt); err != nil {
+			return 0, false, err
+		}
+		if limit -= tx.conn.Changes(); limit <= 0 {
+			return id - 1, false, nil // the user may have more
+		}
+	}
+	return ids[len(ids)-1], false, nil
+}
+
+func (tx *Tx) usersAfter(user int64, limit int) ([]int64, error) {
+	stmt := tx.conn.Prep("SELECT id FROM user WHERE id > ? ORDER BY id LIMIT ?")
+	stmt.BindInt64(1, user)
+	stmt.BindInt64(2, int64(limit))
+	defer stmt.Reset()
+	var ids []int64
+	for {
+		ok, err := stmt.Step()
+		if !ok {
+			return ids, err
+		}
+		ids = append(ids, stmt.ColumnInt64(0))
+	}
+}

@@ -1,0 +1,301 @@
+// Package store keeps what a backend must not lose, in one SQLite file.
+//
+// One goroutine writes. It puts everything that waits into one transaction, so that many messages share one sync of the disk,
+// and tells each operation afterwards that it is durable. Sequence numbers need no counters: nobody else writes, and the
+// last row of a conversation or feed, which is never deleted, has the last number.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// The errors of operations that did not happen. Others are bugs, or a disk that can't be trusted any more.
+var (
+	ErrClosed = errors.New("store: closed")
+	ErrFull   = errors.New("store: the disk is full")
+	// ErrFailed is wrapped by everything that is asked of a store after a write or a sync failed: nobody knows what is on the
+	// disk then, and only opening the file anew finds out.
+	ErrFailed = errors.New("store: writing failed earlier")
+)
+
+// Options refine Open. The zero value is what is safe.
+type Options struct {
+	// Relaxed does not wait for the disk: a power failure loses what was acknowledged last. For tests and for data that
+	// does not matter.
+	Relaxed bool
+	Logger  *slog.Logger // nil discards
+}
+
+const (
+	maxBatch   = 256 // operations in a transaction
+	maxWaiting = 4096
+	readers    = 4
+)
+
+// A Store is an open file. Its methods may be called concurrently.
+type Store struct {
+	path  string
+	log   *slog.Logger
+	epoch uint64
+
+	ops     chan Op
+	stop    chan struct{} // closed when nothing more is accepted
+	gone    chan struct{} // closed when the writing goroutine ends
+	stopped sync.Once
+	writer  sync.WaitGroup
+	idle    chan *sqlite.Conn // readers
+
+	// AfterBatch, if set, is called by the writing goroutine when the operations of a transaction were told. It is set
+	// before the first Submit.
+	AfterBatch func()
+
+	mu         sync.Mutex
+	failed     error // guarded by mu
+	lastID     int64 // guarded by mu
+	reservedID int64 // guarded by mu; what the file says
+}
+
+// An Op is one unit of work for the writing goroutine, which calls both methods.
+type Op interface {
+	// Do reads and writes. What it refuses for reasons of its own, it remembers, and returns nil before it has written
+	// anything. An error undoes the whole transaction; then each of its operations is tried again alone. So Do may be called
+	// more than once.
+	Do(tx *Tx) error
+	// Done is called once, after the transaction is durable, or with the error that prevented that. It must not wait.
+	Done(err error)
+}
+
+// Open opens the file at path, and makes it if there is none. A file that a newer version has written is refused.
+func Open(path string, opts Options) (*Store, error) {
+	s := &Store{
+		path: path,
+		log:  opts.Logger,
+		ops:  make(chan Op, maxWaiting),
+		stop: make(chan struct{}),
+		gone: make(chan struct{}),
+		idle: make(chan *sqlite.Conn, readers),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := private(path); err != nil {
+		return nil, err
+	}
+	conn, err := s.connect(opts.Relaxed, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	for range readers {
+		r, err := s.connect(opts.Relaxed, sqlite.OpenReadOnly)
+		if err != nil {
+			s.closeReaders()
+			conn.Close()
+			return nil, err
+		}
+		s.idle <- r
+	}
+	s.writer.Go(func() { s.write(conn) })
+	return s, nil
+}
+
+// private makes sure that nobody but the owner can read the file and what SQLite puts beside it.
+func private(path string) error {
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+		return fmt.Errorf("store: everybody may write to the directory %s (mode %v)", dir, info.Mode().Perm())
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return f.Close()
+}
+
+func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*sqlite.Conn, error) {
+	conn, err := sqlite.OpenConn(s.path, flags|sqlite.OpenWAL)
+	if err != nil {
+		return nil, fmt.Errorf("store: open %s: %w", s.path, err)
+	}
+	synchronous := "FULL"
+	if relaxed {
+		synchronous = "OFF"
+	}
+	pragmas := []string{
+		"journal_mode=WAL", "synchronous=" + synchronous, "foreign_keys=ON", "busy_timeout=5000", "cache_size=-32768",
+		"wal_autocheckpoint=4000", "journal_size_limit=67108864",
+	}
+	if flags&sqlite.OpenReadOnly != 0 {
+		pragmas = []string{"query_only=ON", "busy_timeout=5000", "cache_size=-4096"}
+	}
+	for _, p := range pragmas {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("store: open %s: %w", s.path, err)
+		}
+	}
+	return conn, nil
+}
+
+// prepare checks the file, brings its schema up to date and reads what the store needs of it.
+func (s *Store) prepare(conn *sqlite.Conn) error {
+	check, err := sqlitex.ResultText(conn.Prep("PRAGMA quick_check(1)"))
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", s.path, err)
+	}
+	if check != "ok" {
+		return fmt.Errorf("store: %s is damaged: %s", s.path, check)
+	}
+	if err := migrate(conn); err != nil {
+		return fmt.Errorf("store: %s: %w", s.path, err)
+	}
+	var fresh [8]byte
+	rand.Read(fresh[:])
+	err = sqlitex.Execute(conn, "INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING", &sqlitex.ExecOptions{
+		Args: []any{int64(binary.BigEndian.Uint64(fresh[:]))},
+	})
+	if err == nil {
+		var epoch int64
+		epoch, err = sqlitex.ResultInt64(conn.Prep("SELECT value FROM meta WHERE name = 'epoch'"))
+		s.epoch = uint64(epoch)
+	}
+	if err == nil {
+		s.reservedID, err = sqlitex.ResultInt64(conn.Prep("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'reserved_id'"))
+		s.lastID = s.reservedID
+	}
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Epoch tells this file from any other: sequence numbers mean nothing in another one.
+func (s *Store) Epoch() uint64 { return s.epoch }
+
+// Submit hands op to the writing goroutine. It waits while too much waits already. If it returns an error, op's methods
+// are not called.
+func (s *Store) Submit(op Op) error {
+	select {
+	case <-s.stop:
+		return s.err()
+	default:
+	}
+	select {
+	case s.ops <- op:
+		select {
+		case <-s.gone:
+			// The writing goroutine may have looked for the last time before op came.
+			s.drain()
+		default:
+		}
+		return nil
+	case <-s.stop:
+		return s.err()
+	}
+}
+
+// drain tells the operations that nobody writes any more.
+func (s *Store) drain() {
+	for {
+		select {
+		case op := <-s.ops:
+			op.Done(s.err())
+		default:
+			return
+		}
+	}
+}
+
+// Update runs do in a transaction and returns when it is durable.
+func (s *Store) Update(do func(tx *Tx) error) error {
+	op := &update{do: do, done: make(chan error, 1)}
+	if err := s.Submit(op); err != nil {
+		return err
+	}
+	return <-op.done
+}
+
+type update struct {
+	do   func(*Tx) error
+	done chan error
+}
+
+func (u *update) Do(tx *Tx) error { return u.do(tx) }
+func (u *update) Done(err error)  { u.done <- err }
+
+// View runs do on a snapshot of what is durable. It waits for its turn.
+func (s *Store) View(ctx context.Context, do func(tx *Tx) error) error {
+	var conn *sqlite.Conn
+	select {
+	case conn = <-s.idle:
+	case <-s.stop:
+		return s.err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.idle <- conn }()
+	return do(&Tx{conn: conn, store: s})
+}
+
+// Failed returns a channel that is closed when the store is of no use any more, and then Err tells why.
+func (s *Store) Failed() <-chan struct{} { return s.stop }
+
+// Err returns why the store takes nothing any more.
+func (s *Store) Err() error { return s.err() }
+
+func (s *Store) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	return ErrClosed
+}
+
+// fail stops the store for good.
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	s.mu.Unlock()
+	s.log.Error("store: writing failed, nothing is accepted any more", "err", err)
+	s.stopped.Do(func() { close(s.stop) })
+}
+
+// Close writes what was submitted, and closes the file.
+func (s *Store) Close() error {
+	s.stopped.Do(func() { close(s.stop) })
+	s.writer.Wait()
+	s.closeReaders()
+	return nil
+}
+
+func (s *Store) closeReaders() {
+	for range cap(s.idle) {
+		select {
+		case c := <-s.idle:
+			c.Close()
+		default:
+			return
+		}
+	}
+}

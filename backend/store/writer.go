@@ -1,0 +1,156 @@
+package store
+
+import (
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// write is the writing goroutine.
+func (s *Store) write(conn *sqlite.Conn) {
+	w := &writer{s: s, tx: Tx{conn: conn, store: s, cache: newCache()}}
+	defer func() {
+		close(s.gone)
+		s.drain()
+		if err := conn.Close(); err != nil {
+			s.log.Error("store: close", "err", err)
+		}
+	}()
+	for {
+		select {
+		case op := <-s.ops:
+			w.batch = append(w.batch[:0], op)
+		case <-s.stop:
+			// What was submitted before the end is still written.
+			w.batch = w.batch[:0]
+		}
+	more:
+		for len(w.batch) < maxBatch {
+			select {
+			case op := <-s.ops:
+				w.batch = append(w.batch, op)
+			default:
+				break more
+			}
+		}
+		if len(w.batch) == 0 {
+			return
+		}
+		w.commit(w.batch)
+		clear(w.batch)
+		if s.AfterBatch != nil {
+			s.AfterBatch()
+		}
+	}
+}
+
+type writer struct {
+	s     *Store
+	tx    Tx
+	batch []Op
+}
+
+// commit runs ops in one transaction and tells them. If one of them fails, each is tried alone.
+func (w *writer) commit(ops []Op) {
+	if broken := w.s.broken(); broken != nil {
+		for _, op := range ops {
+			op.Done(broken)
+		}
+		return
+	}
+	err := w.transaction(ops)
+	if err != nil && len(ops) > 1 && w.s.broken() == nil {
+		for _, op := range ops {
+			op.Done(w.transaction([]Op{op}))
+		}
+		return
+	}
+	for _, op := range ops {
+		op.Done(err)
+	}
+}
+
+func (s *Store) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+func (w *writer) transaction(ops []Op) error {
+	conn := w.tx.conn
+	err := w.begin()
+	for i := 0; err == nil && i < len(ops); i++ {
+		err = ops[i].Do(&w.tx)
+	}
+	if err == nil {
+		err = step(conn.Prep("COMMIT"))
+	}
+	if err == nil {
+		return nil
+	}
+	w.tx.cache = newCache()
+	if !conn.AutocommitEnabled() {
+		if undo := sqlitex.ExecuteTransient(conn, "ROLLBACK", nil); undo != nil {
+			w.s.fail(undo)
+		}
+	}
+	switch code := sqlite.ErrCode(err).ToPrimary(); code {
+	case sqlite.ResultFull:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultCantOpen, sqlite.ResultReadOnly:
+		w.s.fail(err)
+		return w.s.broken()
+	}
+	return err
+}
+
+// begin starts a transaction. If another process has written to the file meanwhile, nothing that is remembered of it counts.
+func (w *writer) begin() error {
+	if err := step(w.tx.conn.Prep("BEGIN IMMEDIATE")); err != nil {
+		return err
+	}
+	v := w.tx.conn.Prep("PRAGMA data_version")
+	if _, err := v.Step(); err != nil {
+		return err
+	}
+	version := v.ColumnInt64(0)
+	if err := v.Reset(); err != nil {
+		return err
+	}
+	if version != w.tx.cache.version {
+		w.tx.cache = newCache()
+		w.tx.cache.version = version
+	}
+	return nil
+}
+
+// step runs a statement that returns no rows.
+func step(stmt *sqlite.Stmt) error {
+	_, err := stmt.Step()
+	if reset := stmt.Reset(); err == nil {
+		err = reset
+	}
+	return err
+}
+
+// A Tx is the inside of a transaction. Its methods are in the files of their chapters.
+type Tx struct {
+	conn  *sqlite.Conn
+	store *Store
+	cache *cache // nil in a View
+}
+
+// A cache remembers what the transaction would find in the file. It starts anew after anything that went wrong, and when it
+// grows large.
+type cache struct {
+	version       int64
+	users         map[userKey]*User
+	conversations map[conversationKey]*Conversation
+}
+
+const maxCached = 100_000
+
+func newCache() *cache {
+	return &cache{users: make(map[userKey]*User), conversations: make(map[conversationKey]*Conversation)}
+}

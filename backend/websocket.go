@@ -1,0 +1,64 @@
+package backend
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/zim-go/zim/internal/mux"
+	"github.com/zim-go/zim/internal/wsstream"
+	"github.com/zim-go/zim/wire"
+)
+
+// The pings that a client may send; the protocol asks for none.
+const pingRate, pingBurst = 10, 100
+
+// ServeHTTP takes clients that come over a WebSocket. The http.Server should have a ReadHeaderTimeout.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	if !s.gate.open(address) || s.Healthy() != nil {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "try again later", http.StatusServiceUnavailable)
+		return
+	}
+	var conn *websocket.Conn
+	pings := rate.NewLimiter(pingRate, pingBurst)
+	conn, err = websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:    []string{wsstream.Subprotocol},
+		OriginPatterns:  s.config.Origins,
+		CompressionMode: websocket.CompressionDisabled,
+		OnPingReceived: func(context.Context, []byte) bool {
+			if pings.Allow() {
+				return true
+			}
+			// Not here: this is the reading goroutine.
+			time.AfterFunc(0, func() { conn.Close(statusTooMuch, "too many pings") })
+			return false
+		},
+	})
+	if err != nil {
+		return // Accept has answered
+	}
+	if conn.Subprotocol() != wsstream.Subprotocol {
+		conn.Close(websocket.StatusPolicyViolation, "the subprotocol must be "+wsstream.Subprotocol)
+		return
+	}
+	peer := mux.NewPeer(wsstream.New(conn, mux.PreLogin.Message, s.config.OfflineAfter))
+	a, err := s.attach(peer, address)
+	if err != nil {
+		peer.Close(statusGoingAway, "the server is going away")
+		peer.Serve(func(uint64, *wire.Request) {})
+		return
+	}
+	s.gate.came(a)
+	peer.Serve(a.Handle)
+	s.gate.loggedIn(a)
+	a.Detached()
+}

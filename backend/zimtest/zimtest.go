@@ -1,0 +1,227 @@
+// Package zimtest runs a whole ZIM backend inside a test: the real one, with a database of its own, in the test's process.
+//
+//	func TestMyBot(t *testing.T) {
+//		srv := zimtest.NewServer(t, nil)
+//		bot := srv.Login(t, "bot")
+//		…
+//	}
+//
+// It also works inside a bubble of testing/synctest, where an hour of waiting takes no time: everything is reached over
+// memory, so that nothing waits for a real network.
+package zimtest
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zim-go/zim"
+	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/memnet"
+	"github.com/zim-go/zim/token"
+	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/transport/inproc"
+	"github.com/zim-go/zim/transport/websocket"
+)
+
+// AppID is the app that a Server has.
+const AppID uint32 = 1234567890
+
+// Secret is the app's ServerSecret.
+const Secret token.Secret = "zimtest's secret, 32 bytes long."
+
+// Options refine a Server.
+type Options struct {
+	// App changes the app before the backend starts: its limits, or how many devices a user may have. Nil leaves the
+	// documented defaults.
+	App func(*backend.App)
+	// Config changes the rest of the backend's config. Nil leaves the documented defaults.
+	Config func(*backend.Config)
+}
+
+// A Server is a backend that ends with the test.
+type Server struct {
+	tb       testing.TB
+	options  Options
+	path     string
+	listener *memnet.Listener
+	client   *http.Client
+
+	mu      sync.Mutex
+	backend *backend.Server // guarded by mu; nil while it restarts
+	store   *store.Store    // guarded by mu
+}
+
+// NewServer starts a backend, which ends when the test does: ZIMs that are made later must be destroyed before. Nil options
+// mean the documented defaults.
+func NewServer(tb testing.TB, options *Options) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, path: filepath.Join(tb.TempDir(), "zim.db"), listener: memnet.Listen()}
+	if options != nil {
+		s.options = *options
+	}
+	rt := &http.Transport{DialContext: s.listener.DialContext}
+	s.client = &http.Client{Transport: rt}
+	s.Start()
+	web := &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		web.Serve(s.listener)
+	}()
+	tb.Cleanup(func() {
+		if s.Backend() != nil {
+			s.Stop()
+		}
+		rt.CloseIdleConnections()
+		web.Close()
+		<-served
+	})
+	return s
+}
+
+// Start starts the backend again after Stop.
+func (s *Server) Start() {
+	st, err := store.Open(s.path, store.Options{Relaxed: true})
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	verifier, err := token.NewVerifier(token.Config{AppID: AppID, Secrets: []token.Secret{Secret}})
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	app := backend.App{ID: AppID, Verifier: verifier}
+	if s.options.App != nil {
+		s.options.App(&app)
+	}
+	config := backend.Config{Apps: []backend.App{app}, Store: st}
+	if s.options.Config != nil {
+		s.options.Config(&config)
+	}
+	b, err := backend.New(config)
+	if err != nil {
+		st.Close()
+		s.tb.Fatal(err)
+	}
+	s.mu.Lock()
+	s.backend, s.store = b, st
+	s.mu.Unlock()
+}
+
+// Stop stops the backend: dialing fails until Start.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	b, st := s.backend, s.store
+	s.backend, s.store = nil, nil
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := b.Shutdown(ctx); err != nil {
+		s.tb.Errorf("zimtest: Shutdown: %v", err)
+	}
+	if err := st.Close(); err != nil {
+		s.tb.Errorf("zimtest: closing the store: %v", err)
+	}
+}
+
+// Backend returns the backend as it is now, or nil while it restarts.
+func (s *Server) Backend() *backend.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.backend
+}
+
+// ServeHTTP passes on to the backend.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b := s.Backend(); b != nil {
+		b.ServeHTTP(w, r)
+		return
+	}
+	http.Error(w, "restarting", http.StatusServiceUnavailable)
+}
+
+// InProcess returns a transport that calls the backend.
+func (s *Server) InProcess() transport.Dialer {
+	return inproc.Dialer{Attach: func(p *inproc.Peer) (inproc.Handler, error) {
+		if b := s.Backend(); b != nil {
+			return b.Attach(p)
+		}
+		return nil, backend.ErrDraining
+	}}
+}
+
+// WebSocket returns a transport that speaks WebSocket with the backend, over memory.
+func (s *Server) WebSocket() transport.Dialer {
+	return websocket.Dialer{URL: "ws://localhost/v1", HTTPClient: s.client}
+}
+
+// Transports returns the backend's transports by name, for tests that are to hold with each.
+func (s *Server) Transports() map[string]transport.Dialer {
+	return map[string]transport.Dialer{"inproc": s.InProcess(), "websocket": s.WebSocket()}
+}
+
+// Config returns the config of a ZIM that uses the backend in process.
+func (s *Server) Config() zim.AppConfig {
+	return zim.AppConfig{AppID: AppID, Transport: s.InProcess()}
+}
+
+// Token returns a login token for a user, good for an hour.
+func (s *Server) Token(userID string) string { return s.TokenFor(userID, time.Hour) }
+
+// TokenFor returns a login token that is good for as long as ttl says.
+func (s *Server) TokenFor(userID string, ttl time.Duration) string {
+	tok, err := token.Issue04(AppID, userID, Secret, ttl, nil)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return tok
+}
+
+// Login returns a ZIM on which the user has logged in. It is destroyed when the test ends.
+func (s *Server) Login(tb testing.TB, userID string) *zim.ZIM {
+	tb.Helper()
+	z, err := zim.New(s.Config())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(z.Destroy)
+	if err := z.Login(context.Background(), userID, &zim.LoginConfig{Token: s.Token(userID)}); err != nil {
+		tb.Fatal(err)
+	}
+	return z
+}
+
+// Register makes users who have never logged in, so that they can be sent messages.
+func (s *Server) Register(userIDs ...string) {
+	s.tb.Helper()
+	if err := s.Backend().Register(AppID, userIDs...); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// Cut breaks the user's connections, as a network would. It returns how many there were.
+func (s *Server) Cut(userID string) int {
+	if b := s.Backend(); b != nil {
+		return b.Disconnect(AppID, userID)
+	}
+	return 0
+}
+
+// Kick ends the user's sessions, as an administrator would.
+func (s *Server) Kick(userID string) {
+	s.tb.Helper()
+	if _, err := s.Backend().Kick(AppID, userID); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// Restart stops the backend and starts it again with what it has stored.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	s.Stop()
+	s.Start()
+}

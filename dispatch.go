@@ -1,0 +1,221 @@
+package zim
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// On sets the handler for events of type E, in place of any earlier one. It may be called at any time; events that arrived
+// while there was no handler are not repeated, so that handlers are best set before Login.
+//
+// Handlers run one at a time, in the order in which things happened, on a goroutine of z's own. They may take their time
+// and call any method of z. ctx ends when z is destroyed. With E = [Event], the handler gets every event that has no
+// handler of its own.
+//
+// On panics if handler is nil: see [Off].
+func On[E Event](z *ZIM, handler func(ctx context.Context, event E)) {
+	if handler == nil {
+		panic("zim: On with a nil handler")
+	}
+	z.dispatch.set(kindOf[E](), func(ctx context.Context, e Event) { handler(ctx, e.(E)) })
+}
+
+// Off removes the handler for events of type E, if there is one. The handler may still be running when Off returns.
+func Off[E Event](z *ZIM) { z.dispatch.set(kindOf[E](), nil) }
+
+// kindOf calls event on a nil pointer: the methods don't look at their receiver.
+func kindOf[E Event]() eventKind {
+	var zero E
+	if any(zero) == nil {
+		return kindAny
+	}
+	return zero.event()
+}
+
+// maxQueuedBytes bounds what the content of queued events may take.
+const maxQueuedBytes = 4 << 20
+
+// slowHandler is how long a handler may run before a warning is logged.
+const slowHandler = 5 * time.Second
+
+// A dispatcher runs the handlers. Its goroutine exists only while there are events.
+type dispatcher struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	limit  int          // immutable; how many messages and other events may be queued
+	log    *slog.Logger // immutable
+
+	mu       sync.Mutex
+	handlers [kindCount]func(context.Context, Event) // guarded by mu
+	queue    []queued                                // guarded by mu
+	count    int                                     // guarded by mu; what the queued events count
+	bytes    int                                     // guarded by mu; what they hold
+	running  bool                                    // guarded by mu
+	over     bool                                    // guarded by mu; destroyed
+	half     func()                                  // guarded by mu; called once, when the queue is half empty
+	dropped  int                                     // guarded by mu; events that had no room and can't be repeated
+}
+
+// A queued event, and what is to be told when it was handled.
+type queued struct {
+	event   Event // nil if there is only something to be told
+	count   int
+	bytes   int
+	handled func(seq uint64)
+	seq     uint64
+}
+
+func newDispatcher(limit int, log *slog.Logger) *dispatcher {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &dispatcher{ctx: ctx, cancel: cancel, limit: limit, log: log}
+}
+
+func (d *dispatcher) set(kind eventKind, h func(context.Context, Event)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handlers[kind] = h
+}
+
+// wants reports whether somebody handles events of a kind. It saves making events that nobody wants.
+func (d *dispatcher) wants(kind eventKind) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.handlers[kind] != nil || d.handlers[kindAny] != nil
+}
+
+// push queues an event that must not be missed and can't be repeated. There are few of them.
+func (d *dispatcher) push(e Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.add(queued{event: e, count: 1})
+}
+
+// tryPush queues an event if there is room. An event that is larger than the whole queue is taken when the queue is empty.
+func (d *dispatcher) tryPush(q queued) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.count > 0 && (d.count+q.count > d.limit || d.bytes+q.bytes > maxQueuedBytes) {
+		return false
+	}
+	d.add(q)
+	return true
+}
+
+// drop counts an event that had no room and can't be repeated. One event tells of all that were dropped in a row.
+func (d *dispatcher) drop(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dropped += n
+}
+
+// room returns how many messages can be queued.
+func (d *dispatcher) room() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.count > 0 && d.bytes >= maxQueuedBytes {
+		return 0
+	}
+	return max(d.limit-d.count, 0)
+}
+
+// whenHalf has f called once the queue is half empty, and only the last such f. It reports false if the queue is half empty
+// now: then f is not called.
+func (d *dispatcher) whenHalf(f func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.isHalf() {
+		return false
+	}
+	d.half = f
+	return true
+}
+
+func (d *dispatcher) isHalf() bool { return d.count <= d.limit/2 && d.bytes <= maxQueuedBytes/2 }
+
+func (d *dispatcher) add(q queued) {
+	if d.over {
+		return
+	}
+	d.queue = append(d.queue, q)
+	d.count += q.count
+	d.bytes += q.bytes
+	if !d.running {
+		d.running = true
+		go d.run()
+	}
+}
+
+// run handles events until there are none.
+func (d *dispatcher) run() {
+	var batch []queued
+	for {
+		d.mu.Lock()
+		if d.over || len(d.queue) == 0 && d.dropped == 0 {
+			d.running = false
+			d.queue = nil
+			d.mu.Unlock()
+			return
+		}
+		batch, d.queue = d.queue, batch[:0]
+		if d.dropped > 0 {
+			batch = append(batch, queued{event: &EventsDropped{Count: d.dropped}})
+			d.dropped = 0
+		}
+		d.mu.Unlock()
+		for i := range batch {
+			if !d.handle(&batch[i]) {
+				break
+			}
+		}
+		clear(batch)
+	}
+}
+
+// handle runs the handler of one event. It reports whether there may be a next one.
+func (d *dispatcher) handle(q *queued) bool {
+	d.mu.Lock()
+	if d.over {
+		d.mu.Unlock()
+		return false
+	}
+	var h func(context.Context, Event)
+	if q.event != nil {
+		if h = d.handlers[q.event.event()]; h == nil {
+			h = d.handlers[kindAny]
+		}
+	}
+	d.mu.Unlock()
+	if h != nil {
+		start := time.Now()
+		h(d.ctx, q.event)
+		if took := time.Since(start); took > slowHandler {
+			d.log.Warn("zim: slow handler", "event", q.event.event(), "took", took)
+		}
+	}
+	d.mu.Lock()
+	d.count -= q.count
+	d.bytes -= q.bytes
+	var half func()
+	if d.half != nil && d.isHalf() {
+		half, d.half = d.half, nil
+	}
+	d.mu.Unlock()
+	if q.handled != nil {
+		q.handled(q.seq)
+	}
+	if half != nil {
+		half()
+	}
+	return true
+}
+
+// destroy drops what is queued. No handler starts any more once it returned.
+func (d *dispatcher) destroy() {
+	d.mu.Lock()
+	d.over = true
+	d.queue, d.half = nil, nil
+	d.mu.Unlock()
+	d.cancel()
+}

@@ -1,0 +1,305 @@
+package zim
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/wire"
+)
+
+// A feed follows the user's events, which the service numbers and keeps. It accepts them in order and without holes. Whatever
+// goes wrong, a lost connection, a lost push, or a queue that is full, it does the same: it asks for the events behind the
+// last one that it accepted.
+type feed struct {
+	s *session
+
+	mu        sync.Mutex
+	known     bool               // guarded by mu; epoch and cursor say something
+	epoch     uint64             // guarded by mu
+	cursor    uint64             // guarded by mu; the last accepted event
+	seen      uint64             // guarded by mu; an event that is said to exist
+	offlineTo uint64             // guarded by mu; the last event of the time without a connection
+	conn      transport.Pipeline // guarded by mu; nil unless connected
+	syncing   bool               // guarded by mu; a request is under way on conn
+	lagging   bool               // guarded by mu; there was no room for an event
+	stalled   int                // guarded by mu; syncs in a row that brought nothing
+
+	handled progress
+}
+
+// A progress is how far handlers have come, which the service is told now and then.
+type progress struct {
+	mu      sync.Mutex
+	seq     uint64      // guarded by mu
+	timer   *time.Timer // guarded by mu
+	armed   bool        // guarded by mu
+	stopped bool        // guarded by mu
+}
+
+const (
+	// reportAfter is how long the service waits for news of what was handled. After a crash, that much comes again.
+	reportAfter = 200 * time.Millisecond
+	// syncLimit is how many events are asked for at once.
+	syncLimit = 500
+	// maxRun is how many messages one event brings, and maxRunBytes about how much: less than half of a queue.
+	maxRun      = 100
+	maxRunBytes = 256 << 10
+	// maxStalled is how many syncs that bring nothing are tried before the next heartbeat.
+	maxStalled = 3
+)
+
+func newFeed(s *session) *feed {
+	f := &feed{s: s}
+	f.handled.timer = time.AfterFunc(time.Hour, func() {
+		f.handled.mu.Lock()
+		f.handled.armed = false
+		f.handled.mu.Unlock()
+		s.beat()
+	})
+	f.handled.timer.Stop()
+	return f
+}
+
+// inherit goes on where an earlier session of the same user stopped.
+func (f *feed) inherit(old *feed) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	f.known, f.epoch, f.cursor = old.known, old.epoch, old.cursor
+	old.handled.mu.Lock()
+	defer old.handled.mu.Unlock()
+	f.handled.seq = old.handled.seq
+}
+
+func (f *feed) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known = false
+}
+
+func (f *feed) stop() {
+	f.handled.mu.Lock()
+	defer f.handled.mu.Unlock()
+	f.handled.stopped = true
+	f.handled.timer.Stop()
+}
+
+// position returns the last accepted event, or nil if there was none.
+func (f *feed) position() *wire.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.known {
+		return nil
+	}
+	return &wire.Position{Epoch: f.epoch, Seq: f.cursor}
+}
+
+func (f *feed) handledPosition() *wire.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.known {
+		return nil
+	}
+	f.handled.mu.Lock()
+	defer f.handled.mu.Unlock()
+	return &wire.Position{Epoch: f.epoch, Seq: f.handled.seq}
+}
+
+// handledTo takes note that the handler of an event returned.
+func (f *feed) handledTo(seq uint64) {
+	p := &f.handled
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq = max(p.seq, seq)
+	if !p.armed && !p.stopped {
+		p.armed = true
+		p.timer.Reset(reportAfter)
+	}
+}
+
+// connected starts where the login says.
+func (f *feed) connected(conn transport.Pipeline, login *wire.LoginResponse) {
+	f.mu.Lock()
+	if login.Reset_ != nil {
+		f.reset(login.Reset_)
+	} else if !f.known {
+		f.jump(login.Position)
+	}
+	f.conn, f.syncing, f.stalled = conn, false, 0
+	f.seen = max(f.cursor, login.GetLast().GetSeq())
+	f.offlineTo = f.seen
+	f.mu.Unlock()
+	f.pull()
+}
+
+func (f *feed) disconnected() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conn = nil
+}
+
+func (f *feed) jump(p *wire.Position) {
+	f.known, f.epoch, f.cursor = true, p.GetEpoch(), p.GetSeq()
+	f.handled.mu.Lock()
+	f.handled.seq = f.cursor
+	f.handled.mu.Unlock()
+}
+
+func (f *feed) reset(r *wire.FeedReset) {
+	f.jump(r.Position)
+	reason := "the service could not go on where this device stopped"
+	switch r.Reason {
+	case wire.FeedResetReason_FEED_RESET_REASON_EPOCH:
+		reason = "the service's store was replaced"
+	case wire.FeedResetReason_FEED_RESET_REASON_TOO_OLD:
+		reason = "the events are no longer kept"
+	case wire.FeedResetReason_FEED_RESET_REASON_FUTURE:
+		reason = "the service does not have the events that this device has seen"
+	}
+	f.s.z.log.Warn("zim: feed reset", "user", f.s.userID, "reason", reason)
+	f.s.z.dispatch.push(&SyncReset{Reason: reason})
+}
+
+// reached takes note of the last event that exists.
+func (f *feed) reached(last *wire.Position) {
+	if last == nil {
+		return
+	}
+	f.mu.Lock()
+	if last.Epoch != f.epoch {
+		f.seen = max(f.seen, f.cursor+1) // asking brings the reset
+	} else {
+		f.seen = max(f.seen, last.Seq)
+	}
+	f.stalled = 0
+	f.mu.Unlock()
+	f.pull()
+}
+
+// pull asks for the events behind the cursor, if there are any and nothing speaks against it.
+func (f *feed) pull() {
+	f.mu.Lock()
+	if f.conn == nil || f.syncing || f.lagging || f.cursor >= f.seen || f.stalled >= maxStalled {
+		f.mu.Unlock()
+		return
+	}
+	f.syncing = true
+	conn, seen := f.conn, f.seen
+	req := &wire.SyncRequest{After: &wire.Position{Epoch: f.epoch, Seq: f.cursor}, Limit: syncLimit}
+	f.mu.Unlock()
+	conn.Start(&wire.Request{Body: &wire.Request_Sync{Sync: req}}, func(resp *wire.Response, err error) {
+		f.synced(conn, seen, resp, err)
+	})
+}
+
+// synced takes the answer to a pull.
+func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response, err error) {
+	f.mu.Lock()
+	if f.conn != conn {
+		f.mu.Unlock()
+		return
+	}
+	f.syncing = false
+	if err == nil && resp.Error != nil {
+		f.stalled = maxStalled // the next heartbeat tries again
+		f.mu.Unlock()
+		f.s.z.log.Warn("zim: sync refused", "user", f.s.userID, "err", refusal("", resp.Error))
+		f.s.ended(resp.Error)
+		return
+	}
+	if err != nil {
+		f.mu.Unlock()
+		return // the connection broke: the next one starts over
+	}
+	sync := resp.GetSync()
+	before := f.cursor
+	if r := sync.GetReset_(); r != nil {
+		f.reset(r)
+	}
+	if f.seen == seen {
+		f.seen = sync.GetLast().GetSeq()
+	}
+	f.take(sync.GetEvents())
+	if f.cursor > before {
+		f.stalled = 0
+	} else {
+		f.stalled++
+	}
+	f.mu.Unlock()
+	f.pull()
+}
+
+// accept takes events that were pushed.
+func (f *feed) accept(batch *wire.EventBatch) {
+	f.mu.Lock()
+	f.take(batch)
+	f.mu.Unlock()
+	f.pull()
+}
+
+// take accepts what follows the cursor, as far as there is room. What it leaves is pulled later. The caller holds mu.
+func (f *feed) take(batch *wire.EventBatch) {
+	events := batch.GetEvents()
+	if len(events) == 0 || !f.known {
+		return
+	}
+	if batch.Epoch != f.epoch {
+		f.seen = max(f.seen, f.cursor+1)
+		return
+	}
+	first := batch.FirstSeq
+	f.seen = max(f.seen, first+uint64(len(events))-1)
+	if f.lagging || first > f.cursor+1 {
+		return
+	}
+	if behind := f.cursor + 1 - first; behind >= uint64(len(events)) {
+		return
+	} else if behind > 0 {
+		events = events[behind:]
+	}
+	d := f.s.z.dispatch
+	for len(events) > 0 {
+		q := f.nextRun(events)
+		if !d.tryPush(q) {
+			if f.lagging = d.whenHalf(f.resume); !f.lagging {
+				continue // handlers caught up just now
+			}
+			f.s.z.log.Warn("zim: handlers are slow, events wait at the service", "user", f.s.userID)
+			return
+		}
+		events = events[q.seq-f.cursor:]
+		f.cursor = q.seq
+	}
+}
+
+func (f *feed) resume() {
+	f.mu.Lock()
+	f.lagging = false
+	f.mu.Unlock()
+	f.pull()
+}
+
+// nextRun makes one event for the handlers of the first of events and those that belong to it. The caller holds mu.
+func (f *feed) nextRun(events []*wire.Event) queued {
+	q := queued{handled: f.handledTo, seq: f.cursor + 1}
+	first := events[0].Message
+	if first == nil {
+		return q // a kind that this version does not know
+	}
+	offline := f.cursor+1 <= f.offlineTo
+	limit := min(maxRun, max(f.s.z.dispatch.room(), 1))
+	e := &PeerMessageReceived{FromConversationID: first.ConversationId, Info: MessageReceivedInfo{IsOfflineMessage: offline}}
+	for _, ev := range events {
+		seq := f.cursor + 1 + uint64(len(e.Messages))
+		m := ev.Message
+		if m == nil || len(e.Messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
+			m.ConversationType != first.ConversationType || (seq <= f.offlineTo) != offline {
+			break
+		}
+		e.Messages = append(e.Messages, message(m, f.s.userID))
+		q.bytes += len(m.Content) + len(m.ExtendedData)
+		q.seq = seq
+	}
+	q.event, q.count = e, len(e.Messages)
+	return q
+}

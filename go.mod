@@ -1,0 +1,13 @@
+module github.com/zim-go/zim
+
+go 1.26.0
+
+require (
+	github.com/coder/websocket v1.8.15
+	google.golang.org/protobuf v1.36.12
+)
+
+require (
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)

@@ -1,0 +1,115 @@
+package mux
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/zim-go/zim/wire"
+)
+
+// Limits bounds what is accepted from the other side before any of it is decoded.
+type Limits struct {
+	// Message is the size of one message of the stream, in bytes. A frame is never longer than its message.
+	Message int
+	// Elements is the number of fields in one frame, those of nested messages included. Each may cost some fifty times
+	// its own size once it is decoded.
+	Elements int
+}
+
+// The limits for what each side reads.
+var (
+	// PreLogin is what a backend grants somebody it does not know.
+	PreLogin = Limits{Message: 8 << 10, Elements: 256}
+	// ToServer is what a backend accepts of a user who has logged in.
+	ToServer = Limits{Message: 64 << 10, Elements: 2048}
+	// ToClient is what a client accepts: it holds a page of the feed.
+	ToClient = Limits{Message: 512 << 10, Elements: 64 << 10}
+)
+
+// MaxDepth is how deep messages may nest in a frame.
+const MaxDepth = 16
+
+// ErrMalformed is what reading reports for bytes that are no frames, or frames beyond the limits.
+var ErrMalformed = errors.New("mux: malformed frame")
+
+var (
+	decode = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: MaxDepth}
+	encode = proto.MarshalOptions{UseCachedSize: true}
+)
+
+// appendFrame appends f behind its length.
+func appendFrame(b []byte, f *wire.Frame) ([]byte, error) {
+	b = protowire.AppendVarint(b, uint64(proto.Size(f)))
+	return encode.MarshalAppend(b, f)
+}
+
+// nextFrame splits the encoding of the first frame off msg.
+func nextFrame(msg []byte) (frame, rest []byte, err error) {
+	size, n := protowire.ConsumeVarint(msg)
+	if n < 0 || size > uint64(len(msg)-n) {
+		return nil, nil, fmt.Errorf("%w: bad length", ErrMalformed)
+	}
+	return msg[n : n+int(size)], msg[n+int(size):], nil
+}
+
+// eachFrame decodes the frames of one message into f, one after the other.
+func eachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame) error) error {
+	for len(msg) > 0 {
+		frame, rest, err := nextFrame(msg)
+		if err != nil {
+			return err
+		}
+		msg = rest
+		// A field takes two bytes at least, so that most frames need not be counted.
+		if len(frame) > 2*limits.Elements {
+			left := limits.Elements
+			if err := count(frame, frameFields, &left, MaxDepth); err != nil {
+				return err
+			}
+		}
+		if err := decode.Unmarshal(frame, f); err != nil {
+			return fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
+		}
+		if err := visit(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var frameFields = (*wire.Frame)(nil).ProtoReflect().Descriptor().Fields()
+
+// count takes the fields of the message in b off left.
+func count(b []byte, fields protoreflect.FieldDescriptors, left *int, depth int) error {
+	if depth == 0 {
+		return fmt.Errorf("%w: nested too deep", ErrMalformed)
+	}
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 || typ == protowire.StartGroupType {
+			return fmt.Errorf("%w: bad field", ErrMalformed)
+		}
+		b = b[n:]
+		if *left--; *left < 0 {
+			return fmt.Errorf("%w: too many fields", ErrMalformed)
+		}
+		n = protowire.ConsumeFieldValue(num, typ, b)
+		if n < 0 {
+			return fmt.Errorf("%w: bad field", ErrMalformed)
+		}
+		if typ == protowire.BytesType {
+			if fd := fields.ByNumber(num); fd != nil && fd.Message() != nil {
+				v, _ := protowire.ConsumeBytes(b)
+				if err := count(v, fd.Message().Fields(), left, depth-1); err != nil {
+					return err
+				}
+			}
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package mux
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/zim-go/zim/wire"
+)
+
+// Peer is the backend's end of a stream.
+type Peer struct {
+	stream Stream
+	out    batch
+	mu     sync.Mutex
+	limits Limits // guarded by mu
+	status int    // guarded by mu; with which the stream is to be closed
+	reason string // guarded by mu
+	closed bool   // guarded by mu
+}
+
+// maxWaiting is how many bytes may wait for a client that reads slowly. What is refused beyond is in its feed.
+const maxWaiting = 1 << 20
+
+// NewPeer makes a Peer of stream, which it owns from now on. Serve must be called.
+func NewPeer(stream Stream) *Peer {
+	p := &Peer{stream: stream, limits: PreLogin}
+	p.out = batch{stream: stream, limit: maxWaiting, message: ToServer.Message, failed: func(error) { p.stream.Close(0, "") }}
+	return p
+}
+
+// Serve reads requests and calls handle for each, one after the other, until the stream ends. It returns why, once the
+// Peer's goroutines have ended.
+func (p *Peer) Serve(handle func(id uint64, req *wire.Request)) error {
+	var f wire.Frame
+	visit := func(f *wire.Frame) error {
+		if f.Request == nil {
+			return ErrMalformed
+		}
+		req := f.Request
+		f.Request = nil
+		handle(f.Id, req)
+		return nil
+	}
+	var err error
+	for err == nil {
+		err = p.stream.ReadMessage(func(msg []byte) error {
+			p.mu.Lock()
+			limits := p.limits
+			p.mu.Unlock()
+			return eachFrame(msg, limits, &f, visit)
+		})
+	}
+	status, reason := 0, ""
+	if errors.Is(err, ErrMalformed) {
+		status, reason = StatusProtocolError, "malformed frame"
+	}
+	p.Close(status, reason)
+	p.out.writers.Wait()
+	return err
+}
+
+// StatusProtocolError is the WebSocket status for bytes that make no sense.
+const StatusProtocolError = 1002
+
+// Trust raises the limits: the client has logged in.
+func (p *Peer) Trust() {
+	p.mu.Lock()
+	p.limits = ToServer
+	p.mu.Unlock()
+	if s, ok := p.stream.(interface{ SetReadLimit(int) }); ok {
+		s.SetReadLimit(ToServer.Message)
+	}
+}
+
+// Reply answers the request with that id. resp may be changed afterwards.
+func (p *Peer) Reply(id uint64, resp *wire.Response) error {
+	f := frames.Get().(*wire.Frame)
+	f.Id, f.Response = id, resp
+	err := p.out.add(f)
+	f.Id, f.Response = 0, nil
+	frames.Put(f)
+	return err
+}
+
+// Push sends push. It may be changed afterwards.
+func (p *Peer) Push(push *wire.Push) error {
+	f := frames.Get().(*wire.Frame)
+	f.Push = push
+	err := p.out.add(f)
+	f.Push = nil
+	frames.Put(f)
+	return err
+}
+
+// Close ends the stream with a status, once what waits was written. It does not wait for that.
+func (p *Peer) Close(status int, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed, p.status, p.reason = true, status, reason
+	p.out.finish(func() { p.stream.Close(status, reason) })
+}

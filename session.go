@@ -1,0 +1,470 @@
+package zim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/wire"
+)
+
+const (
+	attemptTimeout = 10 * time.Second // for dialing and logging in once
+	loginTimeout   = 30 * time.Second // for all attempts of a Login together
+	firstDelay     = 500 * time.Millisecond
+	stable         = 60 * time.Second // how long a connection must last until its loss counts as the first one
+	answerTimeout  = 5 * time.Second  // for a heartbeat
+	expiryWarning  = 30 * time.Second
+)
+
+// A session is one login's life. Its goroutine, run, dials, logs in, receives, and does so again after a loss; it is the
+// only one that brings a connection in or takes it away. Whoever finds a reason ends the session.
+//
+// Locks are taken in the order ZIM.mu, session.mu, feed.mu, dispatcher.mu. None is held while calling a transport or a
+// handler, or while waiting.
+type session struct {
+	z        *ZIM
+	userID   string // immutable
+	config   LoginConfig
+	ctx      context.Context // ends with the session
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // run
+	loggedIn chan *Error    // gets one value: how the Login went
+	feed     *feed
+
+	mu        sync.Mutex
+	state     ConnectionState    // guarded by mu
+	token     string             // guarded by mu
+	conn      transport.Pipeline // guarded by mu; nil unless connected
+	why       *ending            // guarded by mu; nil while the session lives
+	lost      time.Time          // guarded by mu; when the connection was lost
+	outbox    outbox             // guarded by mu
+	warned    bool               // guarded by mu; TokenWillExpire came for this token
+	expires   time.Time          // guarded by mu; zero if the token has no end
+	warning   *time.Timer        // guarded by mu
+	expiry    *time.Timer        // guarded by mu
+	heartbeat *time.Timer        // guarded by mu
+	dead      *time.Timer        // guarded by mu; for the answer to a heartbeat
+	interval  time.Duration      // guarded by mu; between heartbeats
+}
+
+// An ending is why a session is over.
+type ending struct {
+	event  ConnectionEvent
+	code   Code // of calls under way
+	detail map[string]any
+	silent bool // no event tells it
+}
+
+// failure is the error of a send that the ending interrupts.
+func (e *ending) failure(o *outgoing) *Error {
+	err := &Error{Code: e.code}
+	if o.tries > 0 {
+		unknown(err)
+	}
+	return err
+}
+
+func (z *ZIM) newSession(userID string, config LoginConfig) *session {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &session{
+		z:        z,
+		userID:   userID,
+		config:   config,
+		ctx:      ctx,
+		cancel:   cancel,
+		loggedIn: make(chan *Error, 1),
+		token:    config.Token,
+		interval: 10 * time.Second,
+	}
+	s.feed = newFeed(s)
+	stopped := func(f func()) *time.Timer {
+		t := time.AfterFunc(time.Hour, f)
+		t.Stop()
+		return t
+	}
+	s.outbox.timer = stopped(s.expire)
+	s.warning = stopped(s.warn)
+	s.expiry = stopped(func() { s.end(tokenExpired) })
+	s.heartbeat = stopped(s.beat)
+	s.dead = stopped(s.drop)
+	return s
+}
+
+var tokenExpired = ending{event: ConnectionEventTokenExpired, code: ErrNetworkUserIsNotLogged}
+
+// over returns why the session is over, or nil.
+func (s *session) over() *ending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+// established reports whether the session lives and its Login succeeded.
+func (s *session) established() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == ConnectionStateConnected || s.state == ConnectionStateReconnecting
+}
+
+func (s *session) connection() transport.Pipeline {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+// become changes the state and tells it. The caller holds mu, so that events come in the order of the changes.
+func (s *session) become(state ConnectionState, event ConnectionEvent, detail map[string]any) {
+	s.state = state
+	extended := "{}"
+	if len(detail) > 0 {
+		b, _ := json.Marshal(detail)
+		extended = string(b)
+	}
+	s.z.dispatch.push(&ConnectionStateChanged{State: state, Event: event, ExtendedData: extended})
+}
+
+// end ends the session, once: what is under way fails, and run ends.
+func (s *session) end(e ending) {
+	s.mu.Lock()
+	if s.why != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.why = &e
+	s.conn = nil
+	var left []*outgoing
+	for el := s.outbox.all.Front(); el != nil; el = el.Next() {
+		o := el.Value.(*outgoing)
+		o.place = nil
+		left = append(left, o)
+	}
+	s.outbox.all.Init()
+	s.outbox.next = nil
+	for _, t := range []*time.Timer{s.outbox.timer, s.warning, s.expiry, s.heartbeat, s.dead} {
+		t.Stop()
+	}
+	if e.silent {
+		s.state = ConnectionStateDisconnected
+	} else {
+		s.become(ConnectionStateDisconnected, e.event, e.detail)
+	}
+	s.mu.Unlock()
+	s.feed.stop()
+	s.cancel()
+	for _, o := range left {
+		if !o.deserted {
+			o.result <- outcome{err: e.failure(o)}
+		}
+	}
+}
+
+// ended ends the session if the service's refusal says that it is over.
+func (s *session) ended(e *wire.Error) bool {
+	if e.SessionEnd == nil {
+		return false
+	}
+	s.end(endingOf(e.SessionEnd))
+	return true
+}
+
+func endingOf(w *wire.SessionEnd) ending {
+	e := ending{code: ErrNetworkUserIsNotLogged}
+	switch w.Reason {
+	case wire.SessionEndReason_SESSION_END_REASON_TOKEN_EXPIRED:
+		e.event = ConnectionEventTokenExpired
+	case wire.SessionEndReason_SESSION_END_REASON_UNREGISTERED:
+		e.event = ConnectionEventUnregistered
+	default:
+		e.event = ConnectionEventKickedOut
+		if w.Platform != 0 {
+			e.detail = map[string]any{"platform": w.Platform}
+		}
+	}
+	return e
+}
+
+// run is the session's goroutine.
+func (s *session) run() {
+	defer s.running.Done()
+	deadline := time.Now().Add(loginTimeout)
+	first := true
+	for attempt := 0; ; attempt++ {
+		conn, refused, err := s.connect(!first)
+		var hint time.Duration
+		switch {
+		case s.over() != nil:
+			if conn != nil {
+				conn.Close()
+			}
+			return
+		case conn != nil:
+			first = false
+			since := time.Now()
+			s.receive(conn)
+			conn.Close()
+			if !s.disconnected() {
+				return
+			}
+			if time.Since(since) >= stable {
+				attempt = 0
+			}
+		case refused != nil:
+			if s.refused(refused, first) {
+				return
+			}
+			hint = refusal("", refused).RetryAfter
+		case errors.Is(err, errors.ErrUnsupported):
+			s.fail(&Error{Code: ErrCommonUnsupportedRequest, Err: err}, ConnectionEventLoginInterrupted)
+			return
+		}
+		delay := hint + s.delay(attempt)
+		if first && time.Now().Add(delay).After(deadline) {
+			event, code := ConnectionEventLoginInterrupted, ErrNetworkNetworkError
+			if errors.Is(err, context.DeadlineExceeded) {
+				event, code = ConnectionEventLoginTimeout, ErrNetworkRequestTimeout
+			}
+			s.fail(&Error{Code: code, Err: err}, event)
+			return
+		}
+		if err != nil {
+			s.z.log.Warn("zim: connecting failed", "user", s.userID, "attempt", attempt+1, "wait", delay, "err", err)
+		}
+		select {
+		case <-time.After(delay):
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// delay returns how long to wait after an attempt: anything up to a bound that doubles, so that clients that lost their
+// connection together come back one by one.
+func (s *session) delay(attempt int) time.Duration {
+	bound := firstDelay << min(attempt, 10)
+	return rand.N(min(bound, s.z.config.MaxReconnectDelay) + 1)
+}
+
+// connect makes one attempt to dial and log in. On success, the session is connected.
+func (s *session) connect(resume bool) (conn transport.Pipeline, refused *wire.Error, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, attemptTimeout)
+	defer cancel()
+	c, err := s.z.config.Transport.Dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	req := s.loginRequest(resume)
+	resp, err := c.RoundTrip(ctx, &wire.Request{Body: &wire.Request_Login{Login: req}})
+	if err == nil && resp.Error == nil && resp.GetLogin() == nil {
+		err = errors.New("zim: the answer to the login is something else")
+	}
+	if err != nil || resp.Error != nil {
+		c.Close()
+		return nil, resp.GetError(), err
+	}
+	conn = pipeline(c)
+	s.connected(conn, resp.GetLogin())
+	return conn, nil, nil
+}
+
+func (s *session) loginRequest(resume bool) *wire.LoginRequest {
+	s.mu.Lock()
+	token := s.token
+	s.mu.Unlock()
+	c := &s.z.config
+	return &wire.LoginRequest{
+		AppId:               c.AppID,
+		UserId:              s.userID,
+		Token:               token,
+		UserName:            s.config.UserName,
+		CustomStatus:        s.config.CustomStatus,
+		CustomStatusSeconds: int64(s.config.CustomStatusDuration / time.Second),
+		DeviceId:            c.DeviceID,
+		InstanceId:          s.z.run[:],
+		Platform:            int32(c.Platform),
+		Resume:              resume,
+		Position:            s.feed.position(),
+		SdkVersion:          Version,
+	}
+}
+
+// connected brings conn in after a login.
+func (s *session) connected(conn transport.Pipeline, login *wire.LoginResponse) {
+	s.mu.Lock()
+	if s.why != nil {
+		s.mu.Unlock()
+		return
+	}
+	first := s.state == ConnectionStateConnecting
+	s.conn = conn
+	s.become(ConnectionStateConnected, ConnectionEventSuccess, nil)
+	if ms := login.HeartbeatIntervalMs; ms > 0 {
+		s.interval = min(max(time.Duration(ms)*time.Millisecond, time.Second), time.Minute)
+	}
+	s.setExpiry(time.Duration(login.TokenTtlMs) * time.Millisecond)
+	s.heartbeat.Reset(s.interval)
+	s.mu.Unlock()
+	s.feed.connected(conn, login)
+	s.pump()
+	if first {
+		s.loggedIn <- nil
+	}
+}
+
+// receive takes pushes until the connection or the session ends.
+func (s *session) receive(conn transport.Pipeline) {
+	for {
+		push, err := conn.Receive(s.ctx)
+		if err != nil {
+			if s.ctx.Err() == nil {
+				s.z.log.Warn("zim: connection lost", "user", s.userID, "err", err)
+			}
+			return
+		}
+		if push.Events != nil {
+			s.feed.accept(push.Events)
+		}
+		if len(push.Transient) > 0 {
+			s.transient(push.Transient)
+		}
+		if push.SessionEnd != nil {
+			s.end(endingOf(push.SessionEnd))
+			return
+		}
+	}
+}
+
+// transient queues messages that the service can't repeat, or drops them.
+func (s *session) transient(list []*wire.Message) {
+	for _, w := range list {
+		m := message(w, s.userID)
+		q := queued{event: &PeerMessageReceived{FromConversationID: w.ConversationId, Messages: []*Message{m}}, count: 1, bytes: len(w.Content)}
+		if !s.z.dispatch.tryPush(q) {
+			s.z.dispatch.drop(1)
+		}
+	}
+}
+
+// disconnected takes the lost connection away. It reports whether the session goes on.
+func (s *session) disconnected() bool {
+	s.feed.disconnected()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why != nil {
+		return false
+	}
+	s.conn = nil
+	s.heartbeat.Stop()
+	s.dead.Stop()
+	s.lost = time.Now()
+	s.rewindOutbox()
+	s.become(ConnectionStateReconnecting, ConnectionEventLoginInterrupted, nil)
+	return true
+}
+
+// refused handles a refused login. It reports whether that is the end.
+func (s *session) refused(e *wire.Error, first bool) bool {
+	if s.ended(e) {
+		if first {
+			s.loggedIn <- refusal("", e)
+		}
+		return true
+	}
+	err := refusal("", e)
+	switch err.Code {
+	case ErrNetworkTokenExpired:
+		s.fail(err, ConnectionEventTokenExpired)
+		return true
+	case ErrNetworkTokenInvalid, ErrNetworkTokenVersionError, ErrNetworkTokenTimeIsTooShort, ErrCommonInvalidAppID, ErrNetworkCommonError:
+		// After a reconnect, too, only another token helps.
+	default:
+		if !first {
+			return false
+		}
+	}
+	event := ConnectionEventActiveLogin
+	if !first {
+		event = ConnectionEventTokenExpired
+	}
+	s.fail(err, event)
+	return true
+}
+
+// fail ends the session because logging in failed for good.
+func (s *session) fail(err *Error, event ConnectionEvent) {
+	message := err.Message
+	if message == "" {
+		message = err.Code.String()
+	}
+	s.end(ending{event: event, code: ErrNetworkUserIsNotLogged, detail: map[string]any{"code": int(err.Code), "message": message}})
+	select {
+	case s.loggedIn <- err:
+	default: // the Login is long over
+	}
+}
+
+// setExpiry sets the timers for the token's end. The caller holds mu.
+func (s *session) setExpiry(ttl time.Duration) {
+	s.warning.Stop()
+	s.expiry.Stop()
+	s.expires = time.Time{}
+	if ttl <= 0 {
+		return
+	}
+	s.expires = time.Now().Add(ttl)
+	s.expiry.Reset(ttl)
+	if !s.warned {
+		s.warning.Reset(max(ttl-expiryWarning, 0))
+	}
+}
+
+func (s *session) warn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why != nil || s.warned {
+		return
+	}
+	s.warned = true
+	s.z.dispatch.push(&TokenWillExpire{Remaining: max(time.Until(s.expires), 0).Round(time.Second)})
+}
+
+// beat sends a heartbeat. It finds a connection that is dead but does not say so, and events whose push got lost.
+func (s *session) beat() {
+	s.mu.Lock()
+	conn := s.conn
+	if conn == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.heartbeat.Reset(s.interval)
+	s.dead.Reset(answerTimeout)
+	s.mu.Unlock()
+	req := &wire.Request{Body: &wire.Request_Heartbeat{Heartbeat: &wire.HeartbeatRequest{Handled: s.feed.handledPosition()}}}
+	conn.Start(req, func(resp *wire.Response, err error) {
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		if s.conn == conn {
+			s.dead.Stop()
+		}
+		s.mu.Unlock()
+		if resp.Error != nil {
+			s.ended(resp.Error)
+			return
+		}
+		s.feed.reached(resp.GetHeartbeat().GetLast())
+	})
+}
+
+// drop closes a connection on which a heartbeat got no answer.
+func (s *session) drop() {
+	if conn := s.connection(); conn != nil {
+		s.z.log.Warn("zim: no answer to a heartbeat", "user", s.userID)
+		conn.Close()
+	}
+}

@@ -1,0 +1,206 @@
+// Package inproc reaches a backend in the same process: requests are function calls, and nothing is encoded.
+package inproc
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/wire"
+)
+
+// A Dialer attaches to a backend by calling it. It implements [transport.Dialer]; its Conns implement
+// [transport.Pipeline].
+type Dialer struct {
+	// Attach is called for each attachment. It returns what handles the requests, which answers through peer, or an error if
+	// the backend takes nobody now. Required.
+	Attach func(peer *Peer) (Handler, error)
+}
+
+// A Handler is the backend's part of an attachment.
+type Handler interface {
+	// Handle takes a request. The answer may come later. It is called by one goroutine at a time, in the order of the
+	// requests.
+	Handle(id uint64, req *wire.Request)
+	// Detached is called once, when the attachment ended.
+	Detached()
+}
+
+// Dial implements [transport.Dialer].
+func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c := &conn{
+		closed:  make(chan struct{}),
+		arrived: make(chan struct{}, 1),
+		pending: make(map[uint64]func(*wire.Response, error)),
+	}
+	h, err := d.Attach(&Peer{c})
+	if err != nil {
+		return nil, err
+	}
+	c.handler = h
+	return c, nil
+}
+
+// waiting is how many pushes an attachment holds for a client that does not receive.
+const waiting = 4096
+
+type conn struct {
+	handler Handler // immutable
+	closed  chan struct{}
+	arrived chan struct{} // holds one token while pushes may be there
+
+	mu      sync.Mutex
+	last    uint64                                 // guarded by mu
+	pending map[uint64]func(*wire.Response, error) // guarded by mu; nil once closed
+	pushes  []*wire.Push                           // guarded by mu
+	calls   []call                                 // guarded by mu; for the handler
+	calling bool                                   // guarded by mu; somebody is calling the handler, for all
+}
+
+type call struct {
+	id  uint64
+	req *wire.Request
+}
+
+var _ transport.Pipeline = (*conn)(nil)
+
+func (c *conn) Start(req *wire.Request, done func(*wire.Response, error)) { c.start(req, done) }
+
+func (c *conn) start(req *wire.Request, done func(*wire.Response, error)) uint64 {
+	req = proto.CloneOf(req)
+	c.mu.Lock()
+	if c.pending == nil {
+		c.mu.Unlock()
+		done(nil, transport.ErrClosed)
+		return 0
+	}
+	c.last++
+	id := c.last
+	c.pending[id] = done
+	c.calls = append(c.calls, call{id, req})
+	if c.calling {
+		c.mu.Unlock()
+		return id
+	}
+	c.calling = true
+	for len(c.calls) > 0 {
+		next := c.calls[0]
+		c.calls = c.calls[1:]
+		c.mu.Unlock()
+		c.handler.Handle(next.id, next.req)
+		c.mu.Lock()
+	}
+	c.calling, c.calls = false, nil
+	c.mu.Unlock()
+	return id
+}
+
+func (c *conn) take(id uint64) func(*wire.Response, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := c.pending[id]
+	delete(c.pending, id)
+	return done
+}
+
+func (c *conn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+	type result struct {
+		resp *wire.Response
+		err  error
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	got := make(chan result, 1)
+	id := c.start(req, func(resp *wire.Response, err error) { got <- result{resp, err} })
+	select {
+	case r := <-got:
+		return r.resp, r.err
+	case <-ctx.Done():
+		c.take(id)
+		return nil, ctx.Err()
+	}
+}
+
+func (c *conn) Receive(ctx context.Context) (*wire.Push, error) {
+	for {
+		c.mu.Lock()
+		if len(c.pushes) > 0 {
+			p := c.pushes[0]
+			c.pushes[0] = nil
+			c.pushes = c.pushes[1:]
+			c.mu.Unlock()
+			return p, nil
+		}
+		over := c.pending == nil
+		c.mu.Unlock()
+		if over {
+			return nil, transport.ErrClosed
+		}
+		select {
+		case <-c.arrived:
+		case <-c.closed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (c *conn) Close() error {
+	c.end()
+	return nil
+}
+
+// end finishes the attachment. Pushes that arrived can still be received.
+func (c *conn) end() {
+	c.mu.Lock()
+	pending := c.pending
+	c.pending = nil
+	c.mu.Unlock()
+	if pending == nil {
+		return
+	}
+	close(c.closed)
+	for _, done := range pending {
+		done(nil, transport.ErrClosed)
+	}
+	c.handler.Detached()
+}
+
+// A Peer is the backend's end of an attachment.
+type Peer struct{ c *conn }
+
+// Reply answers the request with that id. resp may be changed afterwards.
+func (p *Peer) Reply(id uint64, resp *wire.Response) error {
+	if done := p.c.take(id); done != nil {
+		done(proto.CloneOf(resp), nil)
+	}
+	return nil
+}
+
+// Push sends push. It may be changed afterwards. It fails if the client has too much to receive.
+func (p *Peer) Push(push *wire.Push) error {
+	c := p.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending == nil || len(c.pushes) >= waiting {
+		return transport.ErrClosed
+	}
+	c.pushes = append(c.pushes, proto.CloneOf(push))
+	select {
+	case c.arrived <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Close ends the attachment. The status is for transports that can tell it.
+func (p *Peer) Close(int, string) { p.c.end() }
+
+// Trust does nothing: there is no other process to be trusted.
+func (p *Peer) Trust() {}

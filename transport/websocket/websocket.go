@@ -1,0 +1,86 @@
+// Package websocket reaches a zim backend over a WebSocket.
+package websocket
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/zim-go/zim/internal/mux"
+	"github.com/zim-go/zim/internal/wsstream"
+	"github.com/zim-go/zim/transport"
+)
+
+// A Dialer dials a WebSocket for each attachment. It implements [transport.Dialer]; its Conns implement
+// [transport.Pipeline].
+type Dialer struct {
+	// URL is the address of the backend: wss://host/v1. ws:// is for backends on this machine; beyond it, the login token
+	// would travel in the clear, so that Dial refuses it unless AllowPlaintext is set.
+	URL string
+	// HTTPClient makes the handshake. Nil means [http.DefaultClient]. Redirects are never followed. Its Timeout must be
+	// zero: the context bounds the dialing.
+	HTTPClient *http.Client
+	// Header is sent with the handshake. Login tokens don't belong there: they travel in the first frame.
+	Header http.Header
+	// AllowPlaintext permits ws:// to other machines, for networks that are protected in another way.
+	AllowPlaintext bool
+}
+
+// Dial implements [transport.Dialer].
+func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	client := new(http.Client)
+	if d.HTTPClient != nil {
+		*client = *d.HTTPClient
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	conn, resp, err := websocket.Dial(ctx, d.URL, &websocket.DialOptions{
+		HTTPClient:      client,
+		HTTPHeader:      d.Header,
+		Subprotocols:    []string{wsstream.Subprotocol},
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
+			return nil, fmt.Errorf("websocket: the server answered %s", resp.Status)
+		}
+		return nil, fmt.Errorf("websocket: %w", err)
+	}
+	if got := conn.Subprotocol(); got != wsstream.Subprotocol {
+		conn.CloseNow()
+		return nil, fmt.Errorf("websocket: the server does not speak %s", wsstream.Subprotocol)
+	}
+	return mux.New(wsstream.New(conn, mux.ToClient.Message, 0)), nil
+}
+
+func (d Dialer) check() error {
+	u, err := url.Parse(d.URL)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("websocket: URL must look like wss://host/v1")
+	}
+	switch u.Scheme {
+	case "wss":
+		return nil
+	case "ws":
+		if d.AllowPlaintext || isLoopback(u.Hostname()) {
+			return nil
+		}
+		return fmt.Errorf("websocket: ws:// to %s would send the token in the clear: use wss://, or set AllowPlaintext", u.Host)
+	}
+	return fmt.Errorf("websocket: scheme %q is neither wss nor ws", u.Scheme)
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,195 @@
+package zim
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zim-go/zim/wire"
+)
+
+// A localID is 128 bits: 48 of time, so that a service's index over them grows at one end, and the rest random, in the
+// layout of a UUID of version 7.
+type localID [16]byte
+
+func newLocalID() (id localID) {
+	rand.Read(id[6:])
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(time.Now().UnixMilli()))
+	copy(id[:6], ms[2:])
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+func (id localID) String() string {
+	var b [36]byte
+	hex.Encode(b[0:8], id[0:4])
+	hex.Encode(b[9:13], id[4:6])
+	hex.Encode(b[14:18], id[6:8])
+	hex.Encode(b[19:23], id[8:10])
+	hex.Encode(b[24:36], id[10:16])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+func parseLocalID(s string) (id localID, ok bool) {
+	n, err := hex.Decode(id[:], []byte(strings.ReplaceAll(s, "-", "")[:min(32, len(s)-strings.Count(s, "-"))]))
+	return id, err == nil && n == len(id) && id.String() == s
+}
+
+// checkContent holds content against the limits of its kind.
+func (l *Limits) checkContent(op string, content Content) *Error {
+	switch c := content.(type) {
+	case nil:
+		return invalid(op, "the content is nil")
+	case *TextMessage:
+		return checkMessageText(op, "text", c.Message, l.TextSize)
+	case *CommandMessage:
+		if len(c.Message) == 0 {
+			return invalid(op, "the command is empty")
+		}
+		if len(c.Message) > l.CommandSize {
+			return invalid(op, "the command has %d bytes, the limit is %d", len(c.Message), l.CommandSize)
+		}
+	case *CustomMessage:
+		if c.SubType < 0 || c.SubType > maxSubType {
+			return invalid(op, "the sub-type is %d, it may be 0 to %d", c.SubType, maxSubType)
+		}
+		if err := checkText(op, "searched content", c.SearchedContent, maxSearched); err != nil {
+			return err
+		}
+		return checkMessageText(op, "custom message", c.Message, l.CustomSize)
+	case *UnknownMessage:
+		if c.Kind <= 0 {
+			return invalid(op, "the kind of the message is %d", c.Kind)
+		}
+	}
+	return nil
+}
+
+func checkMessageText(op, what, s string, limit int) *Error {
+	if err := checkText(op, what, s, limit); err != nil {
+		return err
+	}
+	if strings.TrimSpace(s) == "" {
+		return invalid(op, "the %s is blank", what)
+	}
+	return nil
+}
+
+// encodeContent returns content as it travels.
+func encodeContent(content Content) ([]byte, error) {
+	switch c := content.(type) {
+	case *TextMessage:
+		return proto.Marshal(&wire.TextContent{Message: c.Message})
+	case *CommandMessage:
+		return proto.Marshal(&wire.CommandContent{Message: c.Message})
+	case *CustomMessage:
+		return proto.Marshal(&wire.CustomContent{Message: c.Message, SubType: int32(c.SubType), SearchedContent: c.SearchedContent})
+	case *UnknownMessage:
+		return c.Data, nil
+	}
+	panic("zim: content of a kind that the package does not have")
+}
+
+// decodeContent is the inverse of encodeContent. What can't be decoded is unknown.
+func decodeContent(kind MessageType, data []byte) Content {
+	switch kind {
+	case MessageTypeText:
+		var c wire.TextContent
+		if proto.Unmarshal(data, &c) == nil {
+			return &TextMessage{Message: c.Message}
+		}
+	case MessageTypeCommand:
+		var c wire.CommandContent
+		if proto.Unmarshal(data, &c) == nil {
+			return &CommandMessage{Message: c.Message}
+		}
+	case MessageTypeCustom:
+		var c wire.CustomContent
+		if proto.Unmarshal(data, &c) == nil {
+			return &CustomMessage{Message: c.Message, SubType: int(c.SubType), SearchedContent: c.SearchedContent}
+		}
+	}
+	return &UnknownMessage{Kind: kind, Data: data}
+}
+
+// message makes a received message of w. self is the user who is logged in.
+func message(w *wire.Message, self string) *Message {
+	m := &Message{
+		ID:           strconv.FormatInt(w.MessageId, 10),
+		Seq:          w.MessageSeq,
+		OrderKey:     w.OrderKey,
+		Sender:       w.SenderUserId,
+		Conversation: ConversationRef{ID: w.ConversationId, Type: ConversationType(w.ConversationType)},
+		Direction:    MessageDirectionReceive,
+		SentStatus:   MessageSentStatusSuccess,
+		Time:         time.UnixMilli(w.TimestampMs),
+		Priority:     MessagePriority(w.Priority),
+		ExtendedData: w.ExtendedData,
+		Content:      decodeContent(MessageType(w.Type), w.Content),
+	}
+	if m.Sender == "" {
+		m.Sender = w.ConversationId
+	}
+	if m.Sender == self {
+		m.Direction = MessageDirectionSend
+	}
+	if len(w.LocalMessageId) == len(localID{}) {
+		m.LocalID = localID(w.LocalMessageId).String()
+	}
+	return m
+}
+
+func (p *PushConfig) check(op string) *Error {
+	if p == nil {
+		return nil
+	}
+	if n := len([]rune(p.ResourcesID)); n > maxResourcesID {
+		return invalid(op, "the push resourcesID has %d characters, the limit is %d", n, maxResourcesID)
+	}
+	if p.BadgeIncrement < 0 || p.BadgeIncrement > maxBadge {
+		return invalid(op, "the push badge increment is %d, it may be 0 to %d", p.BadgeIncrement, maxBadge)
+	}
+	texts := []string{p.Title, p.Content, p.Payload, p.ResourcesID, p.ThreadID}
+	if v := p.VoIPConfig; v != nil {
+		texts = append(texts, v.IOSVoIPHandleValue)
+	}
+	if t := p.PrivateMessageTemplate; t != nil {
+		texts = append(texts, t.TemplateID, t.TitleParameters, t.ContentParameters)
+	}
+	for _, s := range texts {
+		if err := checkText(op, "push config", s, maxPushText); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *PushConfig) wire() *wire.PushConfig {
+	if p == nil {
+		return nil
+	}
+	w := &wire.PushConfig{
+		Title:          p.Title,
+		Content:        p.Content,
+		Payload:        p.Payload,
+		ResourcesId:    p.ResourcesID,
+		ThreadId:       p.ThreadID,
+		EnableBadge:    p.EnableBadge,
+		BadgeIncrement: int32(p.BadgeIncrement),
+	}
+	if v := p.VoIPConfig; v != nil {
+		w.VoipConfig = &wire.VoIPConfig{HandleType: int32(v.IOSVoIPHandleType), HandleValue: v.IOSVoIPHandleValue, HasVideo: v.IOSVoIPHasVideo}
+	}
+	if t := p.PrivateMessageTemplate; t != nil {
+		w.PrivateMessageTemplate = &wire.PrivateMessageTemplate{TemplateId: t.TemplateID, TitleParameters: t.TitleParameters, ContentParameters: t.ContentParameters}
+	}
+	return w
+}
