@@ -37,11 +37,6 @@ func (k JWTKey) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{%s %s %s}", k.ID, k.Algorithm, redacted)
 }
 
-type verifyingKey struct {
-	method jwt.SigningMethod
-	public any // as method takes it
-}
-
 // resolve checks k. The private key is nil if k can only verify.
 func (k JWTKey) resolve() (method jwt.SigningMethod, private, public any, err error) {
 	var takes string
@@ -145,7 +140,7 @@ func audience(appID uint32, custom string) string {
 }
 
 func (v *Verifier) setJWTKeys(keys []JWTKey) error {
-	v.jwtKeys = make(map[string]*verifyingKey, len(keys))
+	v.jwtKeys = make(map[string]jwt.Keyfunc, len(keys))
 	var algorithms []string
 	for _, key := range keys {
 		method, _, public, err := key.resolve()
@@ -158,7 +153,13 @@ func (v *Verifier) setJWTKeys(keys []JWTKey) error {
 		if v.jwtKeys[key.ID] != nil {
 			return fmt.Errorf("token: two JWT keys have the ID %q", key.ID)
 		}
-		v.jwtKeys[key.ID] = &verifyingKey{method, public}
+		v.jwtKeys[key.ID] = func(t *jwt.Token) (any, error) {
+			// The algorithm is the key's, not the token's: or a public key could be passed off as a secret.
+			if t.Method.Alg() != method.Alg() {
+				return nil, ErrInvalid
+			}
+			return public, nil
+		}
 		algorithms = append(algorithms, method.Alg())
 	}
 	v.jwtParser = jwt.NewParser(
@@ -177,7 +178,7 @@ func (v *Verifier) selectKey(t *jwt.Token) (any, error) {
 			return nil, ErrInvalid
 		}
 	}
-	var key *verifyingKey
+	var key jwt.Keyfunc
 	if kid, ok := t.Header["kid"]; ok {
 		if id, ok := kid.(string); ok {
 			key = v.jwtKeys[id]
@@ -186,11 +187,10 @@ func (v *Verifier) selectKey(t *jwt.Token) (any, error) {
 		for _, key = range v.jwtKeys {
 		}
 	}
-	// The algorithm is the key's, not the token's: or a public key could be passed off as a secret.
-	if key == nil || key.method.Alg() != t.Method.Alg() {
+	if key == nil {
 		return nil, ErrInvalid
 	}
-	return key.public, nil
+	return key(t)
 }
 
 // verifyJWT checks everything but the times that checkTimes does.

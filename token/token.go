@@ -39,8 +39,8 @@ type Claims struct {
 }
 
 // A Secret is a string that doesn't get into logs by accident: formatted, logged or marshaled, it is "[redacted]". Only
-// [Secret.Reveal], or a conversion, gives it away. (So does an unexported field of type Secret, when the struct around it is
-// printed: fmt can't call its methods.)
+// [Secret.Reveal], or a conversion, gives it away; and two uses to avoid, in which nobody asks its methods: an unexported field
+// of a struct that is printed, and a key of a map that becomes JSON.
 type Secret string
 
 const redacted = "[redacted]"
@@ -66,9 +66,10 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalJSON returns "[redacted]", in quotes.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
-// validUserID refuses U+FFFD, too: decoders put it in place of what is no text, so several tokens could mean the same user.
+// validUserID looks for U+FFFD, which is what invalid UTF-8 is read as. Written out, it isn't wanted either: decoders put it
+// in place of what is no text, and then one name stands for several.
 func validUserID(id string) bool {
-	return id != "" && len(id) <= maxUserID && utf8.ValidString(id) && !strings.ContainsRune(id, utf8.RuneError)
+	return id != "" && len(id) <= maxUserID && !strings.ContainsRune(id, utf8.RuneError)
 }
 
 // newClaims checks what both kinds of token are made from.

@@ -85,35 +85,34 @@ func textIV() []byte {
 	}
 }
 
-// A key04 is a ServerSecret, ready for use. Nothing in it shows the secret when it is printed.
-type key04 struct {
-	block cipher.Block
-	gcm   cipher.AEAD
-}
+// A key04 returns the ciphers for a ServerSecret. It is a function because fmt prints the inside of anything else, even of
+// unexported fields and, with some verbs, behind pointers.
+type key04 func() (cipher.Block, cipher.AEAD)
 
 func newKey04(secret Secret) (key04, error) {
 	if len(secret) != secretSize {
-		return key04{}, fmt.Errorf("token: the secret has %d bytes, it must have %d", len(secret), secretSize)
+		return nil, fmt.Errorf("token: the secret has %d bytes, it must have %d", len(secret), secretSize)
 	}
 	block, err := aes.NewCipher([]byte(secret))
 	if err != nil {
-		return key04{}, fmt.Errorf("token: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return key04{}, fmt.Errorf("token: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
-	return key04{block, gcm}, nil
+	return func() (cipher.Block, cipher.AEAD) { return block, gcm }, nil
 }
 
 func (k key04) seal(cbc bool, expire int64, iv, plaintext []byte) string {
+	block, gcm := k()
 	var ciphertext []byte
 	if cbc {
 		padding := aes.BlockSize - len(plaintext)%aes.BlockSize
 		ciphertext = append(slices.Clip(plaintext), bytes.Repeat([]byte{byte(padding)}, padding)...)
-		cipher.NewCBCEncrypter(k.block, iv).CryptBlocks(ciphertext, ciphertext)
+		cipher.NewCBCEncrypter(block, iv).CryptBlocks(ciphertext, ciphertext)
 	} else {
-		ciphertext = k.gcm.Seal(nil, iv, plaintext, nil)
+		ciphertext = gcm.Seal(nil, iv, plaintext, nil)
 	}
 	b := binary.BigEndian.AppendUint64(nil, uint64(expire))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(iv)))
@@ -174,12 +173,13 @@ func cutField(b []byte) (field, rest []byte, ok bool) {
 
 // open decrypts s, and reports whether its tag or its padding is right. It returns a plaintext even if the padding is not.
 func (k key04) open(s sealed04) (plaintext []byte, ok bool) {
+	block, gcm := k()
 	if !s.cbc {
-		plaintext, err := k.gcm.Open(nil, s.iv, s.ciphertext, nil)
+		plaintext, err := gcm.Open(nil, s.iv, s.ciphertext, nil)
 		return plaintext, err == nil
 	}
 	plaintext = make([]byte, len(s.ciphertext))
-	cipher.NewCBCDecrypter(k.block, s.iv).CryptBlocks(plaintext, s.ciphertext)
+	cipher.NewCBCDecrypter(block, s.iv).CryptBlocks(plaintext, s.ciphertext)
 	n, ok := padding(plaintext)
 	return plaintext[:len(plaintext)-n], ok
 }

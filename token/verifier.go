@@ -40,7 +40,7 @@ type Verifier struct {
 	appID        uint32
 	secrets      []key04
 	rejectCBC    bool
-	jwtKeys      map[string]*verifyingKey // by ID
+	jwtKeys      map[string]jwt.Keyfunc // by ID; functions, like key04
 	jwtParser    *jwt.Parser
 	audience     string
 	issuer       string
