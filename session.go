@@ -191,10 +191,12 @@ func endingOf(w *wire.SessionEnd) ending {
 // run is the session's goroutine.
 func (s *session) run() {
 	defer s.running.Done()
-	deadline := time.Now().Add(loginTimeout)
-	first := true
+	// The Login's attempts share a deadline. Once it succeeded, there is no end.
+	login, cancel := context.WithTimeout(s.ctx, loginTimeout)
+	defer cancel()
+	ctx, first := login, true
 	for attempt := 0; ; attempt++ {
-		conn, refused, err := s.connect(!first)
+		conn, refused, err := s.connect(ctx, !first)
 		var hint time.Duration
 		switch {
 		case s.over() != nil:
@@ -203,7 +205,7 @@ func (s *session) run() {
 			}
 			return
 		case conn != nil:
-			first = false
+			ctx, first = s.ctx, false
 			since := time.Now()
 			s.receive(conn)
 			conn.Close()
@@ -223,23 +225,27 @@ func (s *session) run() {
 			return
 		}
 		delay := hint + s.delay(attempt)
-		if first && time.Now().Add(delay).After(deadline) {
-			event, code := ConnectionEventLoginInterrupted, ErrNetworkNetworkError
-			if errors.Is(err, context.DeadlineExceeded) {
-				event, code = ConnectionEventLoginTimeout, ErrNetworkRequestTimeout
-			}
-			s.fail(&Error{Code: code, Err: err}, event)
-			return
-		}
 		if err != nil {
 			s.z.log.Warn("zim: connecting failed", "user", s.userID, "attempt", attempt+1, "wait", delay, "err", err)
 		}
 		select {
 		case <-time.After(delay):
-		case <-s.ctx.Done():
+		case <-ctx.Done():
+			if s.ctx.Err() == nil {
+				s.timedOut(err)
+			}
 			return
 		}
 	}
+}
+
+// timedOut ends the session because no attempt to log in succeeded in time. err is the last one's.
+func (s *session) timedOut(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.fail(&Error{Code: ErrNetworkRequestTimeout, Err: err}, ConnectionEventLoginTimeout)
+		return
+	}
+	s.fail(&Error{Code: ErrNetworkNetworkError, Err: err}, ConnectionEventLoginInterrupted)
 }
 
 // delay returns how long to wait after an attempt: anything up to a bound that doubles, so that clients that lost their
@@ -250,8 +256,8 @@ func (s *session) delay(attempt int) time.Duration {
 }
 
 // connect makes one attempt to dial and log in. On success, the session is connected.
-func (s *session) connect(resume bool) (conn transport.Pipeline, refused *wire.Error, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, attemptTimeout)
+func (s *session) connect(ctx context.Context, resume bool) (conn transport.Pipeline, refused *wire.Error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	c, err := s.z.config.Transport.Dial(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -263,4 +264,22 @@ func TestKinds(t *testing.T) {
 			t.Errorf("user %q: got %v, want %v", userID, err, token.ErrInvalid)
 		}
 	}
+}
+
+func TestConcurrent(t *testing.T) {
+	v := newVerifier(t, token.Config{AppID: alice.AppID, Secrets: []token.Secret{other, secret}, JWTKeys: []token.JWTKey{edPublic, hsKey}})
+	jwt := must(t)(token.IssueJWT(alice.AppID, "alice", edSigner, time.Hour, &token.OptionsJWT{IssuedAt: start}))
+	var wg sync.WaitGroup
+	for range 4 {
+		for _, tok := range []string{aliceCBC, aliceGCM, jwt} {
+			wg.Go(func() {
+				for range 20 {
+					if _, err := v.Verify(tok, "alice", start); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
