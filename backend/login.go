@@ -308,8 +308,9 @@ func (op *loginOp) Done(err error) {
 		a.server.gate.loggedIn(a)
 	}
 	a.link.Trust()
-	a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Login{Login: op.resp}})
+	// Whoever knows of the login finds the session.
 	a.server.hub.add(op.session)
+	a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Login{Login: op.resp}})
 	for _, other := range op.evicted {
 		other.finish(kickedOut(op.req.Platform), statusKickedOut, "another device has logged in")
 	}

@@ -8,8 +8,9 @@
 //   - AES-GCM, the newer form and what Issue04 makes, can't be altered without the secret.
 //   - AES-CBC, the older form, has no integrity at all. Whoever holds such a token can rewrite its first 16 bytes at will, and
 //     turn other bytes into noise. A Verifier takes nothing but the exact JSON that an issuer writes, for the user who logs
-//     in, with nothing that matters within reach of the rewriting. This leaves a forger to chance, with poor odds; it isn't
-//     what a MAC gives. If no issuer needs this form any more, set RejectCBC in [Config].
+//     in, and app_id must come first in it, so that nothing else of worth is within reach of the rewriting. (Some old issuers
+//     begin with user_id: let them change to GCM.) This leaves a forger to chance, with poor odds; it isn't what a MAC gives.
+//     If no issuer needs this form any more, set RejectCBC in [Config].
 //
 // A JWT ([IssueJWT]) is the better choice for a backend of one's own. With EdDSA, ES256 or RS256 the backend holds a public
 // key, and so nobody who breaks into it can issue tokens. The subject is the user and the audience names the app.

@@ -92,8 +92,8 @@ type OptionsJWT struct {
 // IssueJWT returns a JWT with which userID can log in to the app for ttl, which is rounded down to whole seconds. Nil opts mean
 // the zero OptionsJWT.
 //
-// It fails if appID is zero, if userID doesn't have 1 to 64 bytes of UTF-8, if ttl is not between a second and [MaxTTL], or
-// if the key can't sign.
+// It fails if appID is zero, if userID doesn't have 1 to 64 bytes of UTF-8, if ttl is not between a second and [MaxTTL], if
+// the key can't sign, or if the JWT would have more than 8 KiB, which no Verifier takes.
 func IssueJWT(appID uint32, userID string, key JWTKey, ttl time.Duration, opts *OptionsJWT) (string, error) {
 	if opts == nil {
 		opts = new(OptionsJWT)

@@ -11,7 +11,7 @@ import (
 )
 
 // The reasons for which [Verifier.Verify] refuses a token. They have no details, lest these help a forger: in particular, all
-// tokens that may be forged get the same ErrInvalid. The others are for tokens of which everything else is right.
+// tokens that may be forged get the same ErrInvalid. ErrExpired and ErrTooShort are for tokens of which everything else is right.
 var (
 	ErrVersion  = errors.New("token: unknown kind of token") // neither a token04 nor a JWT, or a kind that isn't configured
 	ErrExpired  = errors.New("token: expired")
