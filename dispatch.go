@@ -164,10 +164,16 @@ func (d *dispatcher) run() {
 			d.dropped = 0
 		}
 		d.mu.Unlock()
+		start := time.Now()
 		for i := range batch {
 			if !d.handle(&batch[i]) {
 				break
 			}
+			end := time.Now()
+			if took := end.Sub(start); took > slowHandler {
+				d.log.Warn("zim: slow handler", "event", batch[i].event.event(), "took", took)
+			}
+			start = end
 		}
 		clear(batch)
 	}
@@ -188,11 +194,7 @@ func (d *dispatcher) handle(q *queued) bool {
 	}
 	d.mu.Unlock()
 	if h != nil {
-		start := time.Now()
 		h(d.ctx, q.event)
-		if took := time.Since(start); took > slowHandler {
-			d.log.Warn("zim: slow handler", "event", q.event.event(), "took", took)
-		}
 	}
 	d.mu.Lock()
 	d.count -= q.count

@@ -1,7 +1,6 @@
 package zim
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"time"
@@ -16,6 +15,7 @@ type outgoing struct {
 	message  *Message // as attached
 	reliable bool     // waits for lost connections, and is sent again
 	result   chan outcome
+	shown    bool // the application has seen message
 
 	req  wire.Request
 	body wire.Request_SendMessage
@@ -23,10 +23,11 @@ type outgoing struct {
 
 	// The fields below are guarded by the session's mu.
 
-	place    *list.Element // in the outbox; nil when it left
-	tries    int           // connections that it was started on
-	deadline time.Time     // when it is given up
-	deserted bool          // nobody waits for the result
+	prev, next *outgoing // in the outbox
+	waiting    bool      // it is in the outbox
+	tries      int       // connections that it was started on
+	deadline   time.Time // when it is given up
+	deserted   bool      // nobody waits for the result
 }
 
 // An outcome is how a send ended: acknowledged, or with an error.
@@ -38,14 +39,47 @@ type outcome struct {
 // An outbox holds the messages that are not acknowledged, in the order of their sends. Its fields are guarded by the
 // session's mu.
 type outbox struct {
-	all     list.List     // of *outgoing
-	next    *list.Element // the first that was not started on the current connection
-	pumping bool          // somebody is starting messages
-	timer   *time.Timer   // for the deadline of the first
+	first, last *outgoing
+	next        *outgoing   // the first that was not started on the current connection
+	pumping     bool        // somebody is starting messages
+	timer       *time.Timer // for the deadline of the first
+}
+
+func (b *outbox) push(o *outgoing) {
+	o.waiting, o.prev = true, b.last
+	if b.last == nil {
+		b.first = o
+	} else {
+		b.last.next = o
+	}
+	b.last = o
+	if b.next == nil {
+		b.next = o
+	}
+}
+
+func (b *outbox) remove(o *outgoing) {
+	if b.next == o {
+		b.next = o.next
+	}
+	if o.prev == nil {
+		b.first = o.next
+	} else {
+		o.prev.next = o.next
+	}
+	if o.next == nil {
+		b.last = o.prev
+	} else {
+		o.next.prev = o.prev
+	}
+	o.waiting, o.prev, o.next = false, nil, nil
+	if b.first == nil {
+		b.timer.Stop()
+	}
 }
 
 // enqueue puts o behind the messages that wait, and starts what can be started.
-func (s *session) enqueue(o *outgoing) {
+func (s *session) enqueue(o *outgoing, now time.Time) {
 	s.mu.Lock()
 	switch {
 	case s.why != nil:
@@ -59,12 +93,9 @@ func (s *session) enqueue(o *outgoing) {
 		return
 	}
 	b := &s.outbox
-	o.deadline = time.Now().Add(s.z.config.ResendWindow)
-	o.place = b.all.PushBack(o)
-	if b.next == nil {
-		b.next = o.place
-	}
-	if b.all.Len() == 1 {
+	o.deadline = now.Add(s.z.config.ResendWindow)
+	b.push(o)
+	if b.first == o {
 		s.armOutbox()
 	}
 	s.mu.Unlock()
@@ -81,8 +112,8 @@ func (s *session) pump() {
 	}
 	b.pumping = true
 	for s.conn != nil && b.next != nil {
-		o := b.next.Value.(*outgoing)
-		b.next = b.next.Next()
+		o := b.next
+		b.next = o.next
 		o.tries++
 		conn, try := s.conn, o.tries
 		s.mu.Unlock()
@@ -111,11 +142,11 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		out.err = unknown(&Error{Code: ErrCommonIMServerDisconnect, Err: err})
 	}
 	s.mu.Lock()
-	if o.place == nil || try != o.tries {
+	if !o.waiting || try != o.tries {
 		s.mu.Unlock()
 		return
 	}
-	s.remove(o)
+	s.outbox.remove(o)
 	deserted := o.deserted
 	s.mu.Unlock()
 	if err == nil && resp.Error != nil {
@@ -125,40 +156,28 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		o.result <- out
 		return
 	}
-	if m, err := o.settled("SendMessage", out); err == nil {
+	if out.err == nil {
+		o.shown = true
+		m, _ := o.settled("SendMessage", out)
 		s.tellStatus(m, nil)
-	}
-}
-
-// remove takes o out of the outbox. The caller holds mu.
-func (s *session) remove(o *outgoing) {
-	b := &s.outbox
-	if b.next == o.place {
-		b.next = o.place.Next()
-	}
-	first := b.all.Front() == o.place
-	b.all.Remove(o.place)
-	o.place = nil
-	if first && b.all.Len() == 0 {
-		b.timer.Stop()
 	}
 }
 
 // abandon gives up waiting for o because ctx ended.
 func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 	s.mu.Lock()
-	if o.place == nil {
+	if !o.waiting {
 		s.mu.Unlock()
 		return <-o.result // it is there, or about to be
 	}
 	if o.tries == 0 {
-		s.remove(o)
+		s.outbox.remove(o)
 		s.mu.Unlock()
 		return outcome{err: canceled("", ctx)}
 	}
 	o.deserted = true
 	if s.conn == nil {
-		s.remove(o)
+		s.outbox.remove(o)
 	}
 	s.mu.Unlock()
 	return outcome{err: unknown(canceled("", ctx))}
@@ -168,8 +187,8 @@ func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 func (s *session) queued(id localID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for e := s.outbox.all.Front(); e != nil; e = e.Next() {
-		if o := e.Value.(*outgoing); o.id == id {
+	for o := s.outbox.first; o != nil; o = o.next {
+		if o.id == id {
 			return true
 		}
 	}
@@ -181,24 +200,24 @@ func (s *session) queued(id localID) bool {
 func (s *session) rewindOutbox() {
 	b := &s.outbox
 	deadline := time.Now().Add(s.z.config.ResendWindow)
-	for e := b.all.Front(); e != nil; {
-		o := e.Value.(*outgoing)
-		e = e.Next()
+	for o := b.first; o != nil; {
+		next := o.next
 		if o.deserted {
-			s.remove(o)
+			b.remove(o)
 		} else if o.reliable {
 			o.deadline = deadline
 		}
+		o = next
 	}
-	b.next = b.all.Front()
+	b.next = b.first
 	s.armOutbox()
 }
 
 // armOutbox sets the timer to the deadline of the first message; the others' are later. The caller holds mu.
 func (s *session) armOutbox() {
 	b := &s.outbox
-	if first := b.all.Front(); first != nil {
-		b.timer.Reset(time.Until(first.Value.(*outgoing).deadline))
+	if b.first != nil {
+		b.timer.Reset(time.Until(b.first.deadline))
 	}
 }
 
@@ -206,12 +225,8 @@ func (s *session) armOutbox() {
 func (s *session) expire() {
 	var late []*outgoing
 	s.mu.Lock()
-	for e := s.outbox.all.Front(); e != nil; e = s.outbox.all.Front() {
-		o := e.Value.(*outgoing)
-		if time.Until(o.deadline) > 0 {
-			break
-		}
-		s.remove(o)
+	for o := s.outbox.first; o != nil && time.Until(o.deadline) <= 0; o = s.outbox.first {
+		s.outbox.remove(o)
 		late = append(late, o)
 	}
 	s.armOutbox()

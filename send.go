@@ -34,17 +34,20 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 	if err := ctx.Err(); err != nil {
 		return nil, canceled(op, ctx)
 	}
-	o, err := s.newOutgoing(op, content, to, config)
+	now := time.Now()
+	o, err := s.newOutgoing(op, now, content, to, config)
 	if err != nil {
 		return nil, err
 	}
-	if err := z.admit(op, config.Priority); err != nil {
+	if err := z.admit(op, now, config.Priority); err != nil {
 		return nil, err
 	}
 	if f := config.Notification.OnMessageAttached; f != nil {
+		o.shown = true
 		f(o.message)
+		now = time.Now()
 	}
-	s.enqueue(o)
+	s.enqueue(o, now)
 	var out outcome
 	select {
 	case out = <-o.result:
@@ -60,12 +63,11 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 }
 
 // admit takes a message from the quota of its priority.
-func (z *ZIM) admit(op string, p MessagePriority) *Error {
+func (z *ZIM) admit(op string, now time.Time, p MessagePriority) *Error {
 	l := z.normal
 	if p == MessagePriorityHigh {
 		l = z.high
 	}
-	now := time.Now()
 	r := l.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait == 0 {
@@ -76,9 +78,9 @@ func (z *ZIM) admit(op string, p MessagePriority) *Error {
 }
 
 // newOutgoing checks a message and makes it ready to be sent.
-func (s *session) newOutgoing(op string, content Content, to ConversationRef, config *MessageSendConfig) (*outgoing, *Error) {
+func (s *session) newOutgoing(op string, now time.Time, content Content, to ConversationRef, config *MessageSendConfig) (*outgoing, *Error) {
 	extended := config.ExtendedData
-	id := newLocalID()
+	id := newLocalID(now)
 	if r := config.Retry; r != nil {
 		var ok bool
 		if id, ok = parseLocalID(r.LocalID); !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
@@ -130,7 +132,7 @@ func (s *session) newOutgoing(op string, content Content, to ConversationRef, co
 			Conversation: to,
 			Direction:    MessageDirectionSend,
 			SentStatus:   MessageSentStatusSending,
-			Time:         time.Now(),
+			Time:         now,
 			Priority:     max(config.Priority, MessagePriorityLow),
 			ExtendedData: extended,
 			Content:      content,
@@ -155,18 +157,22 @@ func (s *session) newOutgoing(op string, content Content, to ConversationRef, co
 
 // settled returns the message as it is after out, and the error.
 func (o *outgoing) settled(op string, out outcome) (*Message, *Error) {
-	m := *o.message
+	m := o.message
+	if o.shown || out.err != nil {
+		// What others may hold doesn't change; an error may still be corrected.
+		m = new(*o.message)
+	}
 	if out.err != nil {
 		m.SentStatus = MessageSentStatusFailed
 		out.err.Op = op
-		return &m, out.err
+		return m, out.err
 	}
 	m.SentStatus = MessageSentStatusSuccess
 	m.ID = strconv.FormatInt(out.ack.MessageId, 10)
 	m.Seq = out.ack.MessageSeq
 	m.OrderKey = out.ack.OrderKey
 	m.Time = time.UnixMilli(out.ack.TimestampMs)
-	return &m, nil
+	return m, nil
 }
 
 // tellStatus reports how a send ended to the handler for it.

@@ -138,13 +138,10 @@ func (s *session) end(e ending) {
 	s.why = &e
 	s.conn = nil
 	var left []*outgoing
-	for el := s.outbox.all.Front(); el != nil; el = el.Next() {
-		o := el.Value.(*outgoing)
-		o.place = nil
+	for o := s.outbox.first; o != nil; o = s.outbox.first {
+		s.outbox.remove(o)
 		left = append(left, o)
 	}
-	s.outbox.all.Init()
-	s.outbox.next = nil
 	for _, t := range []*time.Timer{s.outbox.timer, s.warning, s.expiry, s.heartbeat, s.dead} {
 		t.Stop()
 	}

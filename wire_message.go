@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -17,10 +19,10 @@ import (
 // layout of a UUID of version 7.
 type localID [16]byte
 
-func newLocalID() (id localID) {
+func newLocalID(now time.Time) (id localID) {
 	rand.Read(id[6:])
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(time.Now().UnixMilli()))
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(id[:6], ms[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
@@ -87,9 +89,9 @@ func checkMessageText(op, what, s string, limit int) *Error {
 func encodeContent(content Content) ([]byte, error) {
 	switch c := content.(type) {
 	case *TextMessage:
-		return proto.Marshal(&wire.TextContent{Message: c.Message})
+		return payload.Append(make([]byte, 0, payload.Size(len(c.Message))), c.Message), nil
 	case *CommandMessage:
-		return proto.Marshal(&wire.CommandContent{Message: c.Message})
+		return payload.Append(make([]byte, 0, payload.Size(len(c.Message))), c.Message), nil
 	case *CustomMessage:
 		return proto.Marshal(&wire.CustomContent{Message: c.Message, SubType: int32(c.SubType), SearchedContent: c.SearchedContent})
 	case *UnknownMessage:
@@ -98,15 +100,21 @@ func encodeContent(content Content) ([]byte, error) {
 	panic("zim: content of a kind that the package does not have")
 }
 
-// decodeContent is the inverse of encodeContent. What can't be decoded is unknown.
+// decodeContent is the inverse of encodeContent. It may keep data. What can't be decoded is unknown.
 func decodeContent(kind MessageType, data []byte) Content {
 	switch kind {
 	case MessageTypeText:
+		if v, ok := payload.Split(data); ok && utf8.Valid(v) {
+			return &TextMessage{Message: string(v)}
+		}
 		var c wire.TextContent
 		if proto.Unmarshal(data, &c) == nil {
 			return &TextMessage{Message: c.Message}
 		}
 	case MessageTypeCommand:
+		if v, ok := payload.Split(data); ok {
+			return &CommandMessage{Message: v}
+		}
 		var c wire.CommandContent
 		if proto.Unmarshal(data, &c) == nil {
 			return &CommandMessage{Message: c.Message}

@@ -58,11 +58,11 @@ type attachment struct {
 	server  *Server
 	link    Link
 	address string // of the client, for the limits; empty if it is in the process
+	command command
 
 	mu      sync.Mutex
 	session *session    // guarded by mu; nil until the login
 	login   *time.Timer // guarded by mu; how long that may take
-	heard   time.Time   // guarded by mu
 }
 
 // Attach attaches a client of the same process: see [inproc.Dialer].
@@ -74,21 +74,24 @@ func (s *Server) attach(link Link, address string) (*attachment, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	a := &attachment{server: s, link: link, address: address, heard: time.Now()}
+	a := &attachment{server: s, link: link, address: address}
+	a.command.init()
 	a.login = time.AfterFunc(s.config.LoginTimeout, func() { link.Close(statusLoginTimeout, "no login came") })
 	s.hub.attach(link)
 	return a, nil
 }
 
 // Detached is called when the connection ended.
-func (a *attachment) Detached() {
+func (a *attachment) Detached() { a.detached(StatusOnline) }
+
+// detached takes the attachment away. status is what the user is now unless the session was ended.
+func (a *attachment) detached(status OnlineStatus) {
 	a.mu.Lock()
-	s, silent := a.session, time.Since(a.heard) >= a.server.config.OfflineAfter
+	s := a.session
 	a.login.Stop()
 	a.mu.Unlock()
 	if s != nil {
-		status := StatusOnline
-		if silent || s.ending() != nil {
+		if s.ending() != nil {
 			status = StatusOffline
 		}
 		a.server.hub.remove(s, status)
@@ -104,7 +107,6 @@ func (a *attachment) Detached() {
 func (a *attachment) Handle(id uint64, req *wire.Request) {
 	a.mu.Lock()
 	s := a.session
-	a.heard = time.Now()
 	a.mu.Unlock()
 	if s == nil {
 		if login := req.GetLogin(); login != nil {

@@ -3,9 +3,7 @@ package backend
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
@@ -381,9 +379,4 @@ func (op *logoutOp) Done(err error) {
 	op.a.server.hub.remove(op.s, StatusLogout)
 	op.a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Logout{Logout: &wire.LogoutResponse{}}})
 	op.a.link.Close(1000, "")
-}
-
-// cleanText reports whether s is text of limited size that is not blank.
-func cleanText(s string, limit int) bool {
-	return len(s) <= limit && utf8.ValidString(s) && strings.TrimSpace(s) != ""
 }

@@ -1,17 +1,20 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -95,20 +98,20 @@ func check(s *session, req *wire.SendMessageRequest) *wire.Error {
 	}
 	switch req.Type {
 	case typeText:
+		if v, ok := payload.Split(req.Content); ok {
+			return checkText("text", v, limits.TextSize)
+		}
 		c := new(wire.TextContent)
 		return checkContent(req, c, func() *wire.Error {
-			return checkText("text", c.Message, limits.TextSize)
+			return checkText("text", []byte(c.Message), limits.TextSize)
 		})
 	case typeCommand:
+		if v, ok := payload.Split(req.Content); ok {
+			return checkCommand(v, limits.CommandSize)
+		}
 		c := new(wire.CommandContent)
 		return checkContent(req, c, func() *wire.Error {
-			if len(c.Message) == 0 {
-				return refuse(codeParamsInvalid, "the command is empty")
-			}
-			if len(c.Message) > limits.CommandSize {
-				return tooLarge("command", len(c.Message), limits.CommandSize)
-			}
-			return nil
+			return checkCommand(c.Message, limits.CommandSize)
 		})
 	case typeCustom:
 		c := new(wire.CustomContent)
@@ -119,7 +122,7 @@ func check(s *session, req *wire.SendMessageRequest) *wire.Error {
 			if len(c.SearchedContent) > maxSearched {
 				return tooLarge("searched content", len(c.SearchedContent), maxSearched)
 			}
-			return checkText("custom message", c.Message, limits.CustomSize)
+			return checkText("custom message", []byte(c.Message), limits.CustomSize)
 		})
 	}
 	return refuse(codeUnsupported, "the server does not know messages of this type")
@@ -140,12 +143,24 @@ func checkContent(req *wire.SendMessageRequest, c proto.Message, check func() *w
 	return nil
 }
 
-func checkText(what, s string, limit int) *wire.Error {
-	if len(s) > limit {
+func checkText(what string, s []byte, limit int) *wire.Error {
+	switch {
+	case len(s) > limit:
 		return tooLarge(what, len(s), limit)
-	}
-	if !cleanText(s, limit) {
+	case !utf8.Valid(s):
+		return refuse(codeParamsInvalid, "the "+what+" is not valid UTF-8")
+	case len(bytes.TrimSpace(s)) == 0:
 		return refuse(codeParamsInvalid, "the "+what+" is blank")
+	}
+	return nil
+}
+
+func checkCommand(b []byte, limit int) *wire.Error {
+	if len(b) == 0 {
+		return refuse(codeParamsInvalid, "the command is empty")
+	}
+	if len(b) > limit {
+		return tooLarge("command", len(b), limit)
 	}
 	return nil
 }
@@ -314,24 +329,35 @@ func (a *attachment) sendCommand(s *session, id uint64, req *wire.SendMessageReq
 			return
 		}
 	}
-	ack := wire.SendMessageResponse{MessageId: a.server.store.NextID(), TimestampMs: time.Now().UnixMilli()}
+	c := &a.command
+	ack := &c.ack
+	ack.MessageId, ack.TimestampMs = a.server.store.NextID(), time.Now().UnixMilli()
 	ack.OrderKey = ack.MessageId
 	if len(sessions) > 0 {
-		push := wire.Push{Transient: []*wire.Message{{
-			MessageId:      ack.MessageId,
-			OrderKey:       ack.OrderKey,
-			TimestampMs:    ack.TimestampMs,
-			ConversationId: s.key.id,
-			Type:           req.Type,
-			Content:        req.Content,
-			ExtendedData:   req.ExtendedData,
-			Priority:       req.Priority,
-		}}}
+		m := &c.message
+		m.MessageId, m.OrderKey, m.TimestampMs = ack.MessageId, ack.OrderKey, ack.TimestampMs
+		m.ConversationId, m.Type, m.Priority = s.key.id, req.Type, req.Priority
+		m.Content, m.ExtendedData = req.Content, req.ExtendedData
 		for _, r := range sessions {
-			r.link.Push(&push) // a receiver that is too slow misses it
+			r.link.Push(&c.push) // a receiver that is too slow misses it
 		}
 	}
-	a.link.Reply(id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &ack}})
+	a.link.Reply(id, &c.resp)
+}
+
+// A command is what it takes to hand one on, used again for the next one of the connection: a Link keeps nothing.
+type command struct {
+	ack     wire.SendMessageResponse
+	body    wire.Response_SendMessage
+	resp    wire.Response
+	message wire.Message
+	push    wire.Push
+}
+
+func (c *command) init() {
+	c.body.SendMessage = &c.ack
+	c.resp.Body = &c.body
+	c.push.Transient = []*wire.Message{&c.message}
 }
 
 func (s *Server) registered(key userKey) (known bool, err error) {

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -58,7 +59,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.gate.came(a)
-	peer.Serve(a.Handle)
+	status := StatusOnline
+	if err := peer.Serve(a.Handle); errors.Is(err, wsstream.ErrSilent) {
+		status = StatusOffline
+	}
 	s.gate.loggedIn(a)
-	a.Detached()
+	a.detached(status)
 }

@@ -86,7 +86,7 @@ func measure(b *testing.B, start func(testing.TB, int) system, pairs, window, n 
 		wg.Wait()
 		sent += int64(each)
 		for i := range pairs {
-			for deadline := time.Now().Add(12*time.Second); s.got(i) < sent; time.Sleep(100 * time.Microsecond) {
+			for deadline := time.Now().Add(12 * time.Second); s.got(i) < sent; time.Sleep(100 * time.Microsecond) {
 				if time.Now().After(deadline) {
 					b.Fatalf("pair %d received %d of %d", i, s.got(i), sent)
 				}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -20,12 +21,16 @@ const writeTimeout = 10 * time.Second
 
 // Stream implements [github.com/zim-go/zim/internal/mux.Stream].
 type Stream struct {
-	conn *websocket.Conn
-	// Silent, if set, limits how long the other side may send nothing. The stream is closed then.
-	silence time.Duration
-	silent  *time.Timer
-	stuck   *time.Timer
+	conn    *websocket.Conn
+	silence time.Duration // how long the other side may send nothing; zero: as long as it likes
+	silent  *time.Timer   // nil without such a limit
+	stuck   *time.Timer   // for a message that is being written
+
+	wasSilent atomic.Bool
 }
+
+// ErrSilent is why a stream ended on which nothing came for too long.
+var ErrSilent = errors.New("wsstream: nothing came for too long")
 
 // New makes a Stream of conn, which it owns from now on. It reads messages of up to limit bytes. If silence isn't zero,
 // the stream ends after that time without a message.
@@ -35,7 +40,10 @@ func New(conn *websocket.Conn, limit int, silence time.Duration) *Stream {
 	s.stuck = time.AfterFunc(writeTimeout, func() { conn.CloseNow() })
 	s.stuck.Stop()
 	if silence > 0 {
-		s.silent = time.AfterFunc(silence, func() { conn.CloseNow() })
+		s.silent = time.AfterFunc(silence, func() {
+			s.wasSilent.Store(true)
+			conn.CloseNow()
+		})
 	}
 	return s
 }
@@ -52,6 +60,9 @@ const maxPooled = 128 << 10
 func (s *Stream) ReadMessage(use func(msg []byte) error) error {
 	// A context of the library's own would end the connection; what ends a read here is Close.
 	typ, r, err := s.conn.Reader(context.Background())
+	if err != nil && s.wasSilent.Load() {
+		return ErrSilent
+	}
 	if err != nil {
 		return err
 	}
