@@ -24,6 +24,7 @@ type feed struct {
 	syncing   bool               // guarded by mu; a request is under way on conn
 	lagging   bool               // guarded by mu; there was no room for an event
 	stalled   int                // guarded by mu; syncs in a row that brought nothing
+	closed    bool               // guarded by mu; another feed goes on from here
 
 	handled progress
 }
@@ -61,10 +62,12 @@ func newFeed(s *session) *feed {
 	return f
 }
 
-// inherit goes on where an earlier session of the same user stopped.
+// inherit goes on where an earlier session of the same user stopped. That one may still be ending, and must accept nothing
+// any more.
 func (f *feed) inherit(old *feed) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
+	old.closed = true
 	f.known, f.epoch, f.cursor = old.known, old.epoch, old.cursor
 	old.handled.mu.Lock()
 	defer old.handled.mu.Unlock()
@@ -203,8 +206,9 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 	if err == nil && resp.Error != nil {
 		f.stalled = maxStalled // the next heartbeat tries again
 		f.mu.Unlock()
-		f.s.z.log.Warn("zim: sync refused", "user", f.s.userID, "err", refusal("", resp.Error))
-		f.s.ended(resp.Error)
+		if !f.s.ended(resp.Error) {
+			f.s.z.dispatch.push(refusal("", resp.Error))
+		}
 		return
 	}
 	if err != nil {
@@ -240,7 +244,7 @@ func (f *feed) accept(batch *wire.EventBatch) {
 // take accepts what follows the cursor, as far as there is room. What it leaves is pulled later. The caller holds mu.
 func (f *feed) take(batch *wire.EventBatch) {
 	events := batch.GetEvents()
-	if len(events) == 0 || !f.known {
+	if len(events) == 0 || !f.known || f.closed {
 		return
 	}
 	if batch.Epoch != f.epoch {

@@ -49,6 +49,7 @@ type session struct {
 	expiry    *time.Timer        // guarded by mu
 	heartbeat *time.Timer        // guarded by mu
 	dead      *time.Timer        // guarded by mu; for the answer to a heartbeat
+	awaiting  bool               // guarded by mu; a heartbeat is not answered yet
 	interval  time.Duration      // guarded by mu; between heartbeats
 }
 
@@ -279,20 +280,24 @@ func (s *session) loginRequest(resume bool) *wire.LoginRequest {
 	token := s.token
 	s.mu.Unlock()
 	c := &s.z.config
-	return &wire.LoginRequest{
-		AppId:               c.AppID,
-		UserId:              s.userID,
-		Token:               token,
-		UserName:            s.config.UserName,
-		CustomStatus:        s.config.CustomStatus,
-		CustomStatusSeconds: int64(s.config.CustomStatusDuration / time.Second),
-		DeviceId:            c.DeviceID,
-		InstanceId:          s.z.run[:],
-		Platform:            int32(c.Platform),
-		Resume:              resume,
-		Position:            s.feed.position(),
-		SdkVersion:          Version,
+	req := &wire.LoginRequest{
+		AppId:      c.AppID,
+		UserId:     s.userID,
+		Token:      token,
+		DeviceId:   c.DeviceID,
+		InstanceId: s.z.run[:],
+		Platform:   int32(c.Platform),
+		Resume:     resume,
+		Position:   s.feed.position(),
+		SdkVersion: Version,
 	}
+	if !resume {
+		// After a lost connection, what another device has set meanwhile stays.
+		req.UserName = s.config.UserName
+		req.CustomStatus = s.config.CustomStatus
+		req.CustomStatusSeconds = int64(s.config.CustomStatusDuration / time.Second)
+	}
+	return req
 }
 
 // connected brings conn in after a login.
@@ -303,7 +308,7 @@ func (s *session) connected(conn transport.Pipeline, login *wire.LoginResponse) 
 		return
 	}
 	first := s.state == ConnectionStateConnecting
-	s.conn = conn
+	s.conn, s.awaiting = conn, false
 	s.become(ConnectionStateConnected, ConnectionEventSuccess, nil)
 	if ms := login.HeartbeatIntervalMs; ms > 0 {
 		s.interval = min(max(time.Duration(ms)*time.Millisecond, time.Second), time.Minute)
@@ -325,6 +330,9 @@ func (s *session) receive(conn transport.Pipeline) {
 		if err != nil {
 			if s.ctx.Err() == nil {
 				s.z.log.Warn("zim: connection lost", "user", s.userID, "err", err)
+			}
+			if errors.Is(err, transport.ErrProtocol) {
+				s.z.dispatch.push(&Error{Code: ErrNetworkRspProtoParseError, Err: err})
 			}
 			return
 		}
@@ -444,19 +452,28 @@ func (s *session) beat() {
 		return
 	}
 	s.heartbeat.Reset(s.interval)
-	s.dead.Reset(answerTimeout)
+	if !s.awaiting {
+		// The first that is not answered counts, however many follow it.
+		s.awaiting = true
+		s.dead.Reset(answerTimeout)
+	}
 	s.mu.Unlock()
 	req := &wire.Request{Body: &wire.Request_Heartbeat{Heartbeat: &wire.HeartbeatRequest{Handled: s.feed.handledPosition()}}}
 	conn.Start(req, func(resp *wire.Response, err error) {
-		if err != nil {
+		unsupported := errors.Is(err, errors.ErrUnsupported)
+		if err != nil && !unsupported {
 			return
 		}
 		s.mu.Lock()
 		if s.conn == conn {
+			s.awaiting = false
 			s.dead.Stop()
+			if unsupported {
+				s.heartbeat.Stop() // the transport finds out by itself
+			}
 		}
 		s.mu.Unlock()
-		if resp.Error != nil {
+		if resp.GetError() != nil {
 			s.ended(resp.Error)
 			return
 		}

@@ -41,8 +41,12 @@ func (id localID) String() string {
 }
 
 func parseLocalID(s string) (id localID, ok bool) {
-	n, err := hex.Decode(id[:], []byte(strings.ReplaceAll(s, "-", "")[:min(32, len(s)-strings.Count(s, "-"))]))
-	return id, err == nil && n == len(id) && id.String() == s
+	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	id = localID(b)
+	return id, id.String() == s
 }
 
 // checkContent holds content against the limits of its kind.

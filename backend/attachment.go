@@ -71,13 +71,12 @@ func (s *Server) Attach(peer *inproc.Peer) (inproc.Handler, error) {
 }
 
 func (s *Server) attach(link Link, address string) (*attachment, error) {
-	if err := s.enter(); err != nil {
+	if err := s.enter(link); err != nil {
 		return nil, err
 	}
 	a := &attachment{server: s, link: link, address: address}
 	a.command.init()
 	a.login = time.AfterFunc(s.config.LoginTimeout, func() { link.Close(statusLoginTimeout, "no login came") })
-	s.hub.attach(link)
 	return a, nil
 }
 

@@ -177,14 +177,15 @@ type barrier struct{ done chan error }
 func (b *barrier) Do(*store.Tx) error { return nil }
 func (b *barrier) Done(err error)     { b.done <- err }
 
-// enter counts an attachment in, unless the server is shutting down.
-func (s *Server) enter() error {
+// enter counts an attachment in, unless the server is shutting down: then it may have closed all that it knows of.
+func (s *Server) enter(l Link) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
 		return ErrDraining
 	}
 	s.work.Add(1)
+	s.hub.attach(l)
 	return nil
 }
 

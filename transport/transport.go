@@ -19,6 +19,9 @@ import (
 // wrapped with what is known of the reason.
 var ErrClosed = errors.New("transport: connection closed")
 
+// ErrProtocol is wrapped by the error of a Conn that ended because the service sent what makes no sense.
+var ErrProtocol = errors.New("transport: the service broke the protocol")
+
 // A Dialer reaches a ZIM service. It is used by many goroutines and many ZIMs at once.
 type Dialer interface {
 	// Dial makes a new attachment to the service. ctx bounds only the dialing: the Conn lives on after it ended.

@@ -53,7 +53,9 @@ func (tx *Tx) AppendEvent(u *User, kind int, ref, now int64) (uint32, error) {
 // Feed returns the numbers of the first event that is kept of a user, and of the last one. Both are zero if there was none
 // ever.
 func (tx *Tx) Feed(u *User) (first, last uint32, err error) {
-	stmt := tx.conn.Prep("SELECT min(place), max(place) FROM event WHERE place BETWEEN ? AND ?")
+	// One query for both would read all that is between them.
+	stmt := tx.conn.Prep(`SELECT (SELECT min(place) FROM event WHERE place BETWEEN ?1 AND ?2),
+		(SELECT max(place) FROM event WHERE place BETWEEN ?1 AND ?2)`)
 	stmt.BindInt64(1, place(u.ID, 0))
 	stmt.BindInt64(2, place(u.ID, maxSeq))
 	defer stmt.Reset()

@@ -7,6 +7,7 @@ package mux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -79,6 +80,9 @@ func (c *Conn) readFrames() {
 	}
 	for {
 		err := c.stream.ReadMessage(func(msg []byte) error { return eachFrame(msg, ToClient, &f, visit) })
+		if errors.Is(err, ErrMalformed) {
+			err = fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+		}
 		if err != nil {
 			c.fail(err)
 			return

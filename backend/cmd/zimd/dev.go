@@ -1,0 +1,61 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/token"
+)
+
+// devTTL is how long the tokens of --dev are good.
+const devTTL = 24 * time.Hour
+
+// A dev is what --dev makes: an app with a secret, and users.
+type dev struct {
+	appID  uint32
+	secret token.Secret
+	users  []string
+}
+
+// prepareDev fills in what was not given.
+func (c *serveCmd) prepareDev(secret token.Secret) (*dev, error) {
+	if c.AppID == 0 {
+		c.AppID = 1
+	}
+	if secret == "" {
+		secret = token.Secret(rand.Text() + rand.Text())[:32]
+	}
+	if len(c.DevUser) == 0 {
+		return nil, errors.New("--dev-user is empty: who is to log in?")
+	}
+	for _, user := range c.DevUser {
+		if err := ident.CheckUserID(user); err != nil {
+			return nil, fmt.Errorf("--dev-user: %q: the ID %w", user, err)
+		}
+	}
+	return &dev{appID: c.AppID, secret: secret, users: c.DevUser}, nil
+}
+
+// register makes the users known, so that they can be sent messages before their first login.
+func (d *dev) register(b *backend.Server) error {
+	return b.Register(d.appID, d.users...)
+}
+
+// print writes what a client of each user needs, as lines for a shell.
+func (d *dev) print(w io.Writer, url string) error {
+	fmt.Fprintf(w, "# For trying things out on this machine. Paste a line into another shell to be that user for %v.\n", devTTL)
+	for _, user := range d.users {
+		tok, err := token.Issue04(d.appID, user, d.secret, devTTL, nil)
+		if err != nil {
+			return err
+		}
+		// A user ID can have anything that a shell minds, but no quotes.
+		fmt.Fprintf(w, "export ZIM_URL=%s ZIM_APP_ID=%d ZIM_USER='%s' ZIM_TOKEN=%s\n", url, d.appID, user, tok)
+	}
+	return nil
+}

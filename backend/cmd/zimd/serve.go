@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/store"
+)
+
+type serveCmd struct {
+	listenFlags
+	Origin []string `help:"Web origins beside the server's own from which browsers may connect, as host patterns." placeholder:"HOST" env:"ZIM_ORIGIN" group:"Network"`
+
+	serviceFlags
+
+	DB              string        `name:"db" help:"The database, one file; it is made if there is none. Default zim.db, with --dev a temporary one." placeholder:"PATH" env:"ZIM_DB"`
+	ShutdownTimeout time.Duration `help:"How long finishing may take after SIGINT or SIGTERM." default:"10s" env:"ZIM_SHUTDOWN_TIMEOUT"`
+	LogFormat       string        `help:"text or json." enum:"text,json" default:"text" env:"ZIM_LOG_FORMAT"`
+	LogLevel        slog.Level    `help:"debug, info, warn or error." default:"info" env:"ZIM_LOG_LEVEL"`
+
+	Dev     bool     `help:"Try it out: make an app with users, and print tokens for them." group:"Development"`
+	DevUser []string `help:"The users of --dev." default:"alice,bob" placeholder:"ID" group:"Development"`
+}
+
+// run serves until ctx ends, which is no error, or the store fails, which is.
+func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
+	log := c.logger(stderr)
+	secret, err := c.secret()
+	if err != nil {
+		return err
+	}
+	var d *dev
+	if c.Dev {
+		if d, err = c.prepareDev(secret); err != nil {
+			return err
+		}
+		secret = d.secret
+	}
+	app, err := c.app(secret)
+	if err != nil {
+		return err
+	}
+	// Before the database is touched: a second zimd by mistake is most often one with the same address.
+	ln, url, err := c.open(c.Dev)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	path, remove, err := c.database()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	st, err := store.Open(path, store.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Logger: log, Origins: c.Origin})
+	if err != nil {
+		return err
+	}
+	web := newWeb(b, log)
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ln) }()
+	defer c.finish(b, web, log)
+
+	log.Info("zimd: serving", "address", ln.Addr(), "tls", c.TLSCert != "", "app", app.ID, "db", path)
+	if d != nil {
+		if err := d.register(b); err != nil {
+			return err
+		}
+		if err := d.print(stdout, url); err != nil {
+			return fmt.Errorf("--dev: %w", err)
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-st.Failed():
+		return st.Err()
+	case err := <-served:
+		return err
+	}
+}
+
+// database returns the path of the database, and what removes it if it is temporary.
+func (c *serveCmd) database() (path string, remove func(), err error) {
+	switch {
+	case c.DB != "":
+		return c.DB, func() {}, nil
+	case !c.Dev:
+		return "zim.db", func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "zimd-")
+	if err != nil {
+		return "", nil, fmt.Errorf("--dev: %w", err)
+	}
+	return filepath.Join(dir, "zim.db"), func() { os.RemoveAll(dir) }, nil
+}
+
+// newWeb returns the HTTP server. What is beyond the WebSocket's handshake has deadlines of its own.
+func newWeb(b *backend.Server, log *slog.Logger) *http.Server {
+	routes := http.NewServeMux()
+	routes.Handle("/v1", b)
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		if err := b.Healthy(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ok\n")
+	})
+	return &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// finish lets the backend finish what it was sent, before anything else stops.
+func (c *serveCmd) finish(b *backend.Server, web *http.Server, log *slog.Logger) {
+	log.Info("zimd: shutting down")
+	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	if err := errors.Join(b.Shutdown(ctx), web.Shutdown(ctx)); err != nil {
+		// Nothing that was acknowledged is lost: clients that were cut off reconnect, and send again what was not.
+		log.Warn("zimd: not everything ended in time", "err", err)
+		web.Close()
+	}
+}
+
+func (c *serveCmd) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
