@@ -7,9 +7,8 @@ var instance atomic.Pointer[ZIM]
 // Create makes the ZIM of this process, as [New] does, and keeps it for [GetInstance]. A second call fails with
 // [ErrAlreadyCreated] until the first ZIM is destroyed. Programs that act for several users use New.
 func Create(config AppConfig) (*ZIM, error) {
-	z, err := New(config)
+	z, err := newZIM("Create", config)
 	if err != nil {
-		err.(*Error).Op = "Create"
 		return nil, err
 	}
 	if !instance.CompareAndSwap(nil, z) {

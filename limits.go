@@ -36,7 +36,7 @@ const (
 	maxPushText     = 4 << 10
 )
 
-func (l *Limits) fill(op string) error {
+func (l *Limits) fill(op string) *Error {
 	for _, f := range []struct {
 		name              string
 		value             *int

@@ -75,7 +75,14 @@ type ZIM struct {
 // New returns a ZIM that is logged out. It does no I/O and starts no goroutine. It fails with [ErrCommonParamsInvalid] if the
 // config misses something or has a value out of its range, and with [ErrCommonInvalidAppID] if AppID is zero.
 func New(config AppConfig) (*ZIM, error) {
-	const op = "New"
+	z, err := newZIM("New", config)
+	if err != nil {
+		return nil, err
+	}
+	return z, nil
+}
+
+func newZIM(op string, config AppConfig) (*ZIM, *Error) {
 	if config.AppID == 0 {
 		return nil, &Error{Op: op, Code: ErrCommonInvalidAppID, Message: "AppID is zero"}
 	}

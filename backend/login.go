@@ -265,7 +265,8 @@ func (op *loginOp) locate(tx *store.Tx, u *store.User) error {
 // serve returns where a client that asks for the events behind p goes on, and why if that is somewhere else. first and last
 // are the events that there are, start is where one begins who has no position.
 func (s *Server) serve(p *wire.Position, first, last, start uint32) (*wire.Position, *wire.FeedReset) {
-	seq, reason := start, wire.FeedResetReason_FEED_RESET_REASON_UNSPECIFIED
+	seq := start
+	var reason wire.FeedResetReason
 	switch {
 	case p.Epoch != s.store.Epoch():
 		reason = wire.FeedResetReason_FEED_RESET_REASON_EPOCH

@@ -57,7 +57,7 @@ type serviceFlags struct {
 	JWTKeyFile            string  `name:"jwt-key-file" help:"PEM file with the public key of JWTs: Ed25519, P-256 or RSA." placeholder:"PATH" env:"ZIM_JWT_KEY_FILE" group:"App"`
 	JWTKeyID              string  `name:"jwt-key-id" help:"The key ID (kid) that the JWTs name." placeholder:"ID" env:"ZIM_JWT_KEY_ID" group:"App"`
 	Devices               string  `help:"How many devices of a user may be online: single (one), dual (one native, one web) or multi (ten of each)." enum:"single,dual,multi" default:"single" env:"ZIM_DEVICES" group:"App"`
-	SendRate              float64 `help:"Messages that a client may send in a second in the long run, and twice as many of high priority. 0 means 10, less means no limit." default:"0" env:"ZIM_SEND_RATE" group:"App"`
+	SendRate              float64 `help:"Messages that a client may send in a second in the long run, and twice as many of high priority. Negative means no limit." default:"10" env:"ZIM_SEND_RATE" group:"App"`
 	SendBurst             int     `help:"Messages that a client may send at once. 0 means 31 seconds' worth." default:"0" env:"ZIM_SEND_BURST" group:"App"`
 }
 
@@ -86,7 +86,7 @@ func (f *serviceFlags) app(secret token.Secret) (backend.App, error) {
 		return backend.App{}, errors.New("which app? Set --app-id, or try --dev")
 	case len(config.Secrets) == 0 && len(config.JWTKeys) == 0:
 		return backend.App{}, errors.New("nothing verifies login tokens: set $ZIM_APP_SECRET, --app-secret-file or --jwt-key-file, or try --dev")
-	case math.IsNaN(f.SendRate) || math.IsInf(f.SendRate, 0):
+	case f.SendRate == 0 || math.IsNaN(f.SendRate) || math.IsInf(f.SendRate, 0):
 		return backend.App{}, fmt.Errorf("--send-rate is %v: for no limit, use -1", f.SendRate)
 	case f.SendBurst < 0:
 		return backend.App{}, fmt.Errorf("--send-burst is %d: for no limit, use --send-rate=-1", f.SendBurst)
