@@ -12,8 +12,7 @@ import (
 	"github.com/zim-go/zim/token"
 )
 
-// devTTL is how long the tokens of --dev are good.
-const devTTL = 24 * time.Hour
+const devTTL = 24 * time.Hour // of the tokens
 
 // A dev is what --dev makes: an app with a secret, and users.
 type dev struct {
@@ -48,7 +47,7 @@ func (d *dev) register(b *backend.Server) error {
 
 // print writes what a client of each user needs, as lines for a shell.
 func (d *dev) print(w io.Writer, url string) error {
-	fmt.Fprintf(w, "# For trying things out on this machine. Paste a line into another shell to be that user for %v.\n", devTTL)
+	fmt.Fprint(w, "# For trying things out on this machine. Paste a line into another shell to be that user, for a day.\n")
 	for _, user := range d.users {
 		tok, err := token.Issue04(d.appID, user, d.secret, devTTL, nil)
 		if err != nil {
