@@ -64,8 +64,8 @@ func chat(ctx context.Context, url string, w io.Writer) error {
 
 	for _, content := range []zim.Content{
 		&zim.TextMessage{Message: "Hello, Bob!"},
-		&zim.CommandMessage{Message: []byte("typing")}, // for those who are online: it is not stored
-		&zim.CustomMessage{SubType: 7, Message: `{"move":"e2e4"}`},
+		&zim.CommandMessage{Message: []byte("typing")},   // for those who are online: it is not stored
+		&zim.CustomMessage{SubType: 7, Message: "e2-e4"}, // a kind of the app's own: a move, say
 	} {
 		sent, err := alice.SendMessage(ctx, content, zim.Peer("bob"), &zim.MessageSendConfig{
 			Priority: zim.MessagePriorityHigh,

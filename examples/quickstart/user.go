@@ -26,7 +26,7 @@ func listen(z *zim.ZIM, name string, w io.Writer) *user {
 	})
 	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) {
 		for _, m := range e.Messages {
-			u.events <- fmt.Sprintf("peerMessageReceived: %s, from %s", describe(m), m.Sender)
+			u.events <- fmt.Sprintf("peerMessageReceived: %s from %s", describe(m), m.Sender)
 		}
 	})
 	zim.On(z, func(_ context.Context, e *zim.Error) { u.events <- e.Error() })
@@ -59,9 +59,8 @@ func describe(m *zim.Message) string {
 	case *zim.CustomMessage:
 		what = c.Message
 	}
-	s := fmt.Sprintf("%v %s, %v", m.Content.Type(), what, m.SentStatus)
-	if m.Seq > 0 { // stored
-		s += fmt.Sprintf(", seq %d", m.Seq)
+	if m.Seq == 0 { // not stored, or not yet
+		return fmt.Sprintf("%v %q (%v)", m.Content.Type(), what, m.SentStatus)
 	}
-	return s
+	return fmt.Sprintf("%v %q (%v, seq %d)", m.Content.Type(), what, m.SentStatus, m.Seq)
 }
