@@ -195,7 +195,10 @@ func (z *ZIM) Logout(ctx context.Context, config *LogoutConfig) error {
 }
 
 func (s *session) goodbye(ctx context.Context, op string) error {
-	conn := s.connection()
+	s.mu.Lock()
+	s.leaving = true
+	conn := s.conn
+	s.mu.Unlock()
 	if conn == nil {
 		return nil
 	}

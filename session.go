@@ -42,6 +42,7 @@ type session struct {
 	conn      transport.Pipeline // guarded by mu; nil unless connected
 	why       *ending            // guarded by mu; nil while the session lives
 	lost      time.Time          // guarded by mu; when the connection was lost
+	leaving   bool               // guarded by mu; Logout is saying goodbye, and ends the session itself
 	outbox    outbox             // guarded by mu
 	warned    bool               // guarded by mu; TokenWillExpire came for this token
 	expires   time.Time          // guarded by mu; zero if the token has no end
@@ -365,12 +366,12 @@ func (s *session) disconnected() bool {
 	s.feed.disconnected()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil {
-		return false
-	}
 	s.conn = nil
 	s.heartbeat.Stop()
 	s.dead.Stop()
+	if s.why != nil || s.leaving {
+		return false
+	}
 	s.lost = time.Now()
 	s.rewindOutbox()
 	s.become(ConnectionStateReconnecting, ConnectionEventLoginInterrupted, nil)

@@ -322,11 +322,18 @@ func TestManyLogins(t *testing.T) {
 	options := &zimtest.Options{App: func(a *backend.App) { a.Limits.LoginRate = -1 }}
 	onEach(t, options, func(t *testing.T, srv *zimtest.Server, dialer transport.Dialer) {
 		z := newZIM(t, dialer)
-		for range 1000 {
+		seen := states(z)
+		for i := range 1000 {
 			login(t, srv, z, "alice")
 			if err := z.Logout(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
+			// The backend closes the connection after the goodbye, which is no loss.
+			synctest.Wait()
+			if got := fmt.Sprint(*seen); got != "[1,1 2,0 0,0]" {
+				t.Fatalf("round %d: states %v", i, got)
+			}
+			*seen = (*seen)[:0]
 		}
 	})
 }
