@@ -3,6 +3,7 @@ package zim
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/zim-go/zim/transport"
@@ -250,21 +251,21 @@ func (s *session) expire() {
 // only while there are some. Close of the Conn ends it.
 type serial struct {
 	transport.Conn
-	turn  chan struct{} // holds one token: whose turn it is to look at the queue
-	queue []func()
-	busy  bool
+	mu    sync.Mutex
+	queue []func() // guarded by mu
+	busy  bool     // guarded by mu; the goroutine exists
 }
 
 func pipeline(conn transport.Conn) transport.Pipeline {
 	if p, ok := conn.(transport.Pipeline); ok {
 		return p
 	}
-	return &serial{Conn: conn, turn: make(chan struct{}, 1)}
+	return &serial{Conn: conn}
 }
 
 func (p *serial) Start(req *wire.Request, done func(*wire.Response, error)) {
-	p.turn <- struct{}{}
-	defer func() { <-p.turn }()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.queue = append(p.queue, func() { done(p.RoundTrip(context.Background(), req)) })
 	if !p.busy {
 		p.busy = true
@@ -274,15 +275,15 @@ func (p *serial) Start(req *wire.Request, done func(*wire.Response, error)) {
 
 func (p *serial) run() {
 	for {
-		p.turn <- struct{}{}
+		p.mu.Lock()
 		if len(p.queue) == 0 {
 			p.busy = false
-			<-p.turn
+			p.mu.Unlock()
 			return
 		}
 		f := p.queue[0]
 		p.queue = p.queue[1:]
-		<-p.turn
+		p.mu.Unlock()
 		f()
 	}
 }

@@ -29,29 +29,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "try again later", http.StatusServiceUnavailable)
 		return
 	}
-	var conn *websocket.Conn
+	var stream *wsstream.Stream
 	pings := rate.NewLimiter(pingRate, pingBurst)
-	conn, err = websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols:    []string{wsstream.Subprotocol},
-		OriginPatterns:  s.config.Origins,
-		CompressionMode: websocket.CompressionDisabled,
+	stream, err = wsstream.Accept(w, r, websocket.AcceptOptions{
+		OriginPatterns: s.config.Origins,
 		OnPingReceived: func(context.Context, []byte) bool {
 			if pings.Allow() {
 				return true
 			}
 			// Not here: this is the reading goroutine.
-			time.AfterFunc(0, func() { conn.Close(statusTooMuch, "too many pings") })
+			time.AfterFunc(0, func() { stream.Close(statusTooMuch, "too many pings") })
 			return false
 		},
-	})
+	}, mux.PreLogin.Message, s.config.OfflineAfter)
 	if err != nil {
-		return // Accept has answered
+		return // the client knows
 	}
-	if conn.Subprotocol() != wsstream.Subprotocol {
-		conn.Close(websocket.StatusPolicyViolation, "the subprotocol must be "+wsstream.Subprotocol)
-		return
-	}
-	peer := mux.NewPeer(wsstream.New(conn, mux.PreLogin.Message, s.config.OfflineAfter))
+	peer := mux.NewPeer(stream)
 	a, err := s.attach(peer, address)
 	if err != nil {
 		peer.Close(statusGoingAway, "the server is going away")

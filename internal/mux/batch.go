@@ -18,7 +18,7 @@ type batch struct {
 	stream  Stream
 	limit   int         // most bytes that may wait, immutable
 	message int         // most bytes in one message, immutable
-	failed  func(error) // called once, by the writing goroutine, immutable
+	failed  func(error) // called once, by the writing goroutine; must call stop; immutable
 	writers sync.WaitGroup
 
 	mu      sync.Mutex
@@ -101,7 +101,6 @@ func (b *batch) write() {
 		err := b.writeMessages(out)
 		spare = out[:0]
 		if err != nil {
-			b.stop(err)
 			b.failed(err)
 		}
 	}

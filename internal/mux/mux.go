@@ -17,8 +17,8 @@ import (
 
 // A Stream carries messages of bytes.
 type Stream interface {
-	// ReadMessage waits for a message and calls use with it. The message is valid only until use returns. It is called by
-	// one goroutine.
+	// ReadMessage waits for a message and calls use with it. The message is valid only until use returns. It fails with
+	// [ErrText] if the message is of the wrong kind. It is called by one goroutine.
 	ReadMessage(use func(msg []byte) error) error
 	// WriteMessage writes a message. It fails after a time that the stream knows, and the stream is of no use then. It is
 	// called by one goroutine at a time.
@@ -27,6 +27,9 @@ type Stream interface {
 	// more than once, and while the other methods run: they fail.
 	Close(status int, reason string) error
 }
+
+// ErrText is what a stream reports that tells text from bytes and got text.
+var ErrText = errors.New("mux: text message")
 
 // waiting is how many pushes a Conn holds for Receive before it stops reading.
 const waiting = 64
@@ -141,8 +144,12 @@ func (c *Conn) start(req *wire.Request, done func(*wire.Response, error)) (id ui
 	f := frames.Get().(*wire.Frame)
 	f.Id, f.Request = id, req
 	err := c.out.add(f)
-	f.Request = nil
+	f.Id, f.Request = 0, nil
 	frames.Put(f)
+	if errors.Is(err, ErrSlow) {
+		// To leave this request out and take later ones would break their order.
+		c.fail(err)
+	}
 	if err != nil {
 		if done := c.take(id); done != nil {
 			done(nil, err)

@@ -24,7 +24,10 @@ const maxWaiting = 1 << 20
 // NewPeer makes a Peer of stream, which it owns from now on. Serve must be called.
 func NewPeer(stream Stream) *Peer {
 	p := &Peer{stream: stream, limits: PreLogin}
-	p.out = batch{stream: stream, limit: maxWaiting, message: ToServer.Message, failed: func(error) { p.stream.Close(0, "") }}
+	p.out = batch{stream: stream, limit: maxWaiting, message: ToServer.Message, failed: func(err error) {
+		p.out.stop(err)
+		p.stream.Close(0, "")
+	}}
 	return p
 }
 
@@ -50,17 +53,23 @@ func (p *Peer) Serve(handle func(id uint64, req *wire.Request)) error {
 			return eachFrame(msg, limits, &f, visit)
 		})
 	}
-	status, reason := 0, ""
-	if errors.Is(err, ErrMalformed) {
-		status, reason = StatusProtocolError, "malformed frame"
+	switch {
+	case errors.Is(err, ErrMalformed):
+		p.Close(StatusProtocolError, "malformed frame")
+	case errors.Is(err, ErrText):
+		p.Close(StatusUnsupportedData, "binary messages only")
+	default:
+		p.Close(0, "")
 	}
-	p.Close(status, reason)
 	p.out.writers.Wait()
 	return err
 }
 
-// StatusProtocolError is the WebSocket status for bytes that make no sense.
-const StatusProtocolError = 1002
+// The WebSocket statuses for bytes that make no sense, and for a message that is text.
+const (
+	StatusProtocolError   = 1002
+	StatusUnsupportedData = 1003
+)
 
 // Trust raises the limits: the client has logged in.
 func (p *Peer) Trust() {

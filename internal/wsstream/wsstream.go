@@ -2,26 +2,36 @@
 package wsstream
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/zim-go/zim/internal/mux"
 )
 
 // Subprotocol is what both ends agree on in the handshake.
 const Subprotocol = "zim.v1"
 
-// writeTimeout is how long the other side may take to accept a message.
-const writeTimeout = 10 * time.Second
+const (
+	// writeTimeout is how long the other side may take to accept a message.
+	writeTimeout = 10 * time.Second
+	// closeTimeout is how long the other side may take to answer that the stream is closed.
+	closeTimeout = 5 * time.Second
+)
 
-// Stream implements [github.com/zim-go/zim/internal/mux.Stream].
+// Stream implements [mux.Stream].
 type Stream struct {
 	conn    *websocket.Conn
+	raw     net.Conn      // under conn; nil at the client's end
 	silence time.Duration // how long the other side may send nothing; zero: as long as it likes
 	silent  *time.Timer   // nil without such a limit
 	stuck   *time.Timer   // for a message that is being written
@@ -32,8 +42,39 @@ type Stream struct {
 // ErrSilent is why a stream ended on which nothing came for too long.
 var ErrSilent = errors.New("wsstream: nothing came for too long")
 
-// New makes a Stream of conn, which it owns from now on. It reads messages of up to limit bytes. If silence isn't zero,
-// the stream ends after that time without a message.
+// Accept makes a Stream of a request for a WebSocket, or answers w and returns why not. The stream reads messages of up to
+// limit bytes. If silence isn't zero, it ends after that time without a message. The options' subprotocol and compression
+// are set by Accept.
+func Accept(w http.ResponseWriter, r *http.Request, options websocket.AcceptOptions, limit int, silence time.Duration) (*Stream, error) {
+	options.Subprotocols = []string{Subprotocol}
+	options.CompressionMode = websocket.CompressionDisabled
+	h := &hijacker{ResponseWriter: w}
+	conn, err := websocket.Accept(h, r, &options)
+	if err != nil {
+		return nil, fmt.Errorf("wsstream: %w", err)
+	}
+	s := New(conn, limit, silence)
+	s.raw = h.conn
+	if conn.Subprotocol() != Subprotocol {
+		s.Close(int(websocket.StatusPolicyViolation), "the subprotocol must be "+Subprotocol)
+		return nil, errors.New("wsstream: the client does not speak " + Subprotocol)
+	}
+	return s, nil
+}
+
+// A hijacker gets to know the connection that a handler takes over.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
+}
+
+// New makes a Stream of the client's end of conn, which it owns from now on. limit and silence are those of [Accept].
 func New(conn *websocket.Conn, limit int, silence time.Duration) *Stream {
 	s := &Stream{conn: conn, silence: silence}
 	s.SetReadLimit(limit)
@@ -60,27 +101,32 @@ const maxPooled = 128 << 10
 func (s *Stream) ReadMessage(use func(msg []byte) error) error {
 	// A context of the library's own would end the connection; what ends a read here is Close.
 	typ, r, err := s.conn.Reader(context.Background())
-	if err != nil && s.wasSilent.Load() {
-		return ErrSilent
-	}
 	if err != nil {
-		return err
+		return s.readError(err)
 	}
 	if typ != websocket.MessageBinary {
-		s.Close(int(websocket.StatusUnsupportedData), "binary messages only")
-		return errors.New("wsstream: text message")
+		return mux.ErrText
 	}
 	if s.silent != nil {
 		s.silent.Reset(s.silence)
 	}
 	b := buffers.Get().(*[]byte)
 	msg, err := readAll(r, (*b)[:0])
-	if err == nil {
+	if err != nil {
+		err = s.readError(err)
+	} else {
 		err = use(msg)
 	}
 	if cap(msg) <= maxPooled {
 		*b = msg
 		buffers.Put(b)
+	}
+	return err
+}
+
+func (s *Stream) readError(err error) error {
+	if s.wasSilent.Load() {
+		return ErrSilent
 	}
 	return err
 }
@@ -120,6 +166,11 @@ func (s *Stream) Close(status int, reason string) error {
 	s.stuck.Stop()
 	if status == 0 {
 		return s.conn.CloseNow()
+	}
+	if s.raw != nil {
+		// The library waits a few seconds for the other side's close frame, but for good for the rest of a message that comes
+		// instead, and it can't be interrupted then.
+		s.raw.SetReadDeadline(time.Now().Add(closeTimeout))
 	}
 	return s.conn.Close(websocket.StatusCode(status), reason)
 }

@@ -19,12 +19,11 @@ type Dialer struct {
 	Attach func(peer *Peer) (Handler, error)
 }
 
-// A Handler is the backend's part of an attachment.
+// A Handler is the backend's part of an attachment. Its methods are called one after the other.
 type Handler interface {
-	// Handle takes a request. The answer may come later. It is called by one goroutine at a time, in the order of the
-	// requests.
+	// Handle takes a request, in the order of the requests. The answer may come later.
 	Handle(id uint64, req *wire.Request)
-	// Detached is called once, when the attachment ended.
+	// Detached is called once, at last, when the attachment ended.
 	Detached()
 }
 
@@ -42,7 +41,14 @@ func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
 	c.handler = h
+	over := c.pending == nil
+	c.mu.Unlock()
+	if over {
+		// The backend knows the peer since before Attach returned, and has closed it.
+		h.Detached()
+	}
 	return c, nil
 }
 
@@ -50,16 +56,16 @@ func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
 const waiting = 4096
 
 type conn struct {
-	handler Handler // immutable
 	closed  chan struct{}
 	arrived chan struct{} // holds one token while pushes may be there
 
 	mu      sync.Mutex
+	handler Handler                                // guarded by mu; nil until Attach returned
 	last    uint64                                 // guarded by mu
 	pending map[uint64]func(*wire.Response, error) // guarded by mu; nil once closed
 	pushes  []*wire.Push                           // guarded by mu
 	calls   []call                                 // guarded by mu; for the handler
-	calling bool                                   // guarded by mu; somebody is calling the handler, for all
+	calling bool                                   // guarded by mu; a goroutine is calling the handler
 }
 
 type call struct {
@@ -83,21 +89,32 @@ func (c *conn) start(req *wire.Request, done func(*wire.Response, error)) uint64
 	id := c.last
 	c.pending[id] = done
 	c.calls = append(c.calls, call{id, req})
-	if c.calling {
-		c.mu.Unlock()
-		return id
+	if !c.calling {
+		c.calling = true
+		go c.handle()
 	}
-	c.calling = true
+	c.mu.Unlock()
+	return id
+}
+
+// handle calls the handler until no request waits. It has a goroutine of its own, because those who start requests must
+// not wait, however long the backend takes. Close does not wait for it either: it is the backend that can, for Detached.
+func (c *conn) handle() {
+	c.mu.Lock()
+	h := c.handler
 	for len(c.calls) > 0 {
 		next := c.calls[0]
 		c.calls = c.calls[1:]
 		c.mu.Unlock()
-		c.handler.Handle(next.id, next.req)
+		h.Handle(next.id, next.req)
 		c.mu.Lock()
 	}
 	c.calling, c.calls = false, nil
+	over := c.pending == nil
 	c.mu.Unlock()
-	return id
+	if over {
+		h.Detached()
+	}
 }
 
 func (c *conn) take(id uint64) func(*wire.Response, error) {
@@ -159,8 +176,8 @@ func (c *conn) Close() error {
 // end finishes the attachment. Pushes that arrived can still be received.
 func (c *conn) end() {
 	c.mu.Lock()
-	pending := c.pending
-	c.pending = nil
+	pending, handler, calling := c.pending, c.handler, c.calling
+	c.pending, c.calls = nil, nil
 	c.mu.Unlock()
 	if pending == nil {
 		return
@@ -169,7 +186,9 @@ func (c *conn) end() {
 	for _, done := range pending {
 		done(nil, transport.ErrClosed)
 	}
-	c.handler.Detached()
+	if handler != nil && !calling {
+		handler.Detached()
+	}
 }
 
 // A Peer is the backend's end of an attachment.

@@ -3,6 +3,7 @@ package websocket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -49,7 +50,11 @@ func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
 	})
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
-			return nil, fmt.Errorf("websocket: the server answered %s", resp.Status)
+			// Not resp.Status, which is whatever the server likes.
+			return nil, fmt.Errorf("websocket: the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		}
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // e shows the URL, and its query may be secret
 		}
 		return nil, fmt.Errorf("websocket: %w", err)
 	}

@@ -1,0 +1,20 @@
+package store
+
+import "zombiezen.com/go/sqlite/sqlitex"
+
+// Exec runs SQL of a test in a transaction.
+func (tx *Tx) Exec(sql string, args ...any) error {
+	return sqlitex.Execute(tx.conn, sql, &sqlitex.ExecOptions{Args: args})
+}
+
+// Int returns the number that a query of a test finds.
+func (tx *Tx) Int(sql string, args ...any) (int64, error) {
+	stmt := tx.conn.Prep(sql)
+	for i, a := range args {
+		stmt.BindInt64(i+1, a.(int64))
+	}
+	return sqlitex.ResultInt64(stmt)
+}
+
+// MaxBatch is how many operations share a transaction.
+const MaxBatch = maxBatch
