@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/backend/zimtest"
 	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/wire"
 )
 
 // An inbox collects what a user receives.
@@ -340,4 +342,71 @@ func TestCanceledSend(t *testing.T) {
 			t.Errorf("bob got %v although the send was canceled", got)
 		}
 	})
+}
+
+// A positionDialer keeps the feed position of the last login.
+type positionDialer struct {
+	transport.Dialer
+	last atomic.Uint64
+}
+
+func (d *positionDialer) Dial(ctx context.Context) (transport.Conn, error) {
+	c, err := d.Dialer.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &positionConn{c.(transport.Pipeline), d}, nil
+}
+
+type positionConn struct {
+	transport.Pipeline
+	d *positionDialer
+}
+
+func (c *positionConn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+	if l := req.GetLogin(); l != nil {
+		c.d.last.Store(l.GetPosition().GetSeq())
+	}
+	return c.Pipeline.RoundTrip(ctx, req)
+}
+
+// However much comes while a handler blocks, the client takes no more than its queue holds; the rest stays at the
+// backend.
+func TestQueueBound(t *testing.T) {
+	for _, bound := range []int{1, 10, 1024} {
+		t.Run(fmt.Sprint(bound), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := zimtest.NewServer(t, &zimtest.Options{App: unlimited})
+				alice := newFastZIM(t, srv.InProcess())
+				login(t, srv, alice, "alice")
+				dialer := &positionDialer{Dialer: srv.WebSocket()}
+				bob, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: dialer, EventBuffer: bound})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(bob.Destroy)
+				in := newInbox(bob)
+				release := make(chan struct{})
+				zim.On(bob, func(context.Context, *zim.ConnectionStateChanged) { <-release })
+				login(t, srv, bob, "bob")
+				const messages = 3000
+				for range messages {
+					if _, err := alice.SendMessage(t.Context(), &zim.TextMessage{Message: "hello"}, zim.Peer("bob"), nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				srv.Cut("bob")
+				time.Sleep(time.Minute)
+				if got := dialer.last.Load(); got > uint64(bound) {
+					t.Errorf("the client had taken %d messages, its queue holds %d", got, bound)
+				}
+				close(release)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := len(in.texts()); got != messages {
+					t.Errorf("got %d messages, want %d", got, messages)
+				}
+			})
+		})
+	}
 }
