@@ -30,8 +30,8 @@ const size = 128 // bytes in a message
 type system interface {
 	// drive sends n messages of a pair, window of them at a time, and calls acked as each is acknowledged.
 	drive(pair, n, window int, payload []byte, acked func(time.Duration))
-	// got returns how many messages the pair's receiver has had.
-	got(pair int) int64
+	// received counts the messages that the pair's receiver has had.
+	received(pair int) *counter
 	close()
 }
 
@@ -68,7 +68,7 @@ func measure(b *testing.B, start func(testing.TB, int) system, pairs, window, n 
 	payload := []byte(strings.Repeat("abcdefghijklmnop", size/16))
 	each := max(n/pairs, 1)
 	lats := make([][]time.Duration, pairs)
-	sent := int64(0)
+	sent := 0
 	phase := func(each int, keep bool) {
 		var wg sync.WaitGroup
 		for i := range pairs {
@@ -84,12 +84,10 @@ func measure(b *testing.B, start func(testing.TB, int) system, pairs, window, n 
 			})
 		}
 		wg.Wait()
-		sent += int64(each)
+		sent += each
 		for i := range pairs {
-			for deadline := time.Now().Add(12 * time.Second); s.got(i) < sent; time.Sleep(100 * time.Microsecond) {
-				if time.Now().After(deadline) {
-					b.Fatalf("pair %d received %d of %d", i, s.got(i), sent)
-				}
+			if !s.received(i).await(sent) {
+				b.Fatalf("pair %d did not receive all of %d messages", i, sent)
 			}
 		}
 	}
@@ -113,6 +111,37 @@ func measure(b *testing.B, start func(testing.TB, int) system, pairs, window, n 
 	}
 }
 
+// A counter counts, and wakes who waits for a number.
+type counter struct {
+	mu      sync.Mutex
+	n, want int
+	reached chan struct{}
+}
+
+func (c *counter) add(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n += n; c.reached != nil && c.n >= c.want {
+		close(c.reached)
+		c.reached = nil
+	}
+}
+
+// await waits until the count is n. It reports false if that takes too long.
+func (c *counter) await(n int) bool {
+	reached := make(chan struct{})
+	c.mu.Lock()
+	c.want, c.reached = n, reached
+	c.mu.Unlock()
+	c.add(0)
+	select {
+	case <-reached:
+		return true
+	case <-time.After(time.Minute):
+		return false
+	}
+}
+
 // cpuTime returns the user and system time that the process has used.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
@@ -131,7 +160,7 @@ type real struct {
 	content   func(payload []byte) zim.Content
 	senders   []*zim.ZIM
 	receivers []*zim.ZIM
-	received  []atomic.Int64
+	counters  []counter
 	stop      func()
 }
 
@@ -145,11 +174,11 @@ func newTexts(b testing.TB, pairs int) system {
 
 func newReal(b testing.TB, pairs int, content func([]byte) zim.Content) *real {
 	url, stop := startBackend(b)
-	r := &real{b: b, content: content, received: make([]atomic.Int64, pairs), stop: stop}
+	r := &real{b: b, content: content, counters: make([]counter, pairs), stop: stop}
 	for i := range pairs {
 		r.senders = append(r.senders, login(b, url, "sender"+strconv.Itoa(i)))
 		z := login(b, url, "receiver"+strconv.Itoa(i))
-		zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { r.received[i].Add(int64(len(e.Messages))) })
+		zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { r.counters[i].add(len(e.Messages)) })
 		r.receivers = append(r.receivers, z)
 	}
 	return r
@@ -219,7 +248,7 @@ func (r *real) drive(pair, n, window int, payload []byte, acked func(time.Durati
 	wg.Wait()
 }
 
-func (r *real) got(pair int) int64 { return r.received[pair].Load() }
+func (r *real) received(pair int) *counter { return &r.counters[pair] }
 
 func (r *real) close() {
 	for _, z := range slices.Concat(r.senders, r.receivers) {

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"testing"
-	"time"
 )
 
 // What a connection costs while nothing is sent, client and server together. x-limit is the ratio of the resident bytes
@@ -37,7 +36,6 @@ type idleFigures struct{ bytes, goroutines float64 }
 
 func idle(b *testing.B, n int, start func() (stop func())) idleFigures {
 	settle := func() (bytes, goroutines int) {
-		time.Sleep(time.Second / 2)
 		runtime.GC()
 		debug.FreeOSMemory()
 		return resident(b), runtime.NumGoroutine()

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,7 +121,7 @@ func newRelay(b testing.TB, pairs int) system {
 		l := &relayLink{sender: dial(2 * i), dest: uint32(2*i + 1), pending: map[uint64]func(){}}
 		receiver := dial(2*i + 1)
 		go l.sender.read(ctx, func(_ byte, id uint64, _ uint32, _ []byte) { l.acked(id) })
-		go receiver.read(ctx, func(byte, uint64, uint32, []byte) { l.received.Add(1) })
+		go receiver.read(ctx, func(byte, uint64, uint32, []byte) { l.counter.add(1) })
 		r.links = append(r.links, l)
 	}
 	registered.Wait()
@@ -136,9 +135,9 @@ func (r *relay) close() {
 }
 
 type relayLink struct {
-	sender   *relayConn
-	dest     uint32
-	received atomic.Int64
+	sender  *relayConn
+	dest    uint32
+	counter counter
 
 	mu      sync.Mutex
 	last    uint64
@@ -153,7 +152,7 @@ func (l *relayLink) acked(id uint64) {
 	done()
 }
 
-func (r *relay) got(pair int) int64 { return r.links[pair].received.Load() }
+func (r *relay) received(pair int) *counter { return &r.links[pair].counter }
 
 func (r *relay) drive(pair, n, window int, payload []byte, acked func(time.Duration)) {
 	l := r.links[pair]

@@ -1,17 +1,18 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -39,10 +40,15 @@ func TestCrashes(t *testing.T) {
 	var mu sync.Mutex
 	var got []*zim.Message
 	var resets atomic.Int64
+	arrived := make(chan struct{}, 1)
 	zim.On(receiver, func(_ context.Context, e *zim.PeerMessageReceived) {
 		mu.Lock()
-		defer mu.Unlock()
 		got = append(got, e.Messages...)
+		mu.Unlock()
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
 	})
 	zim.On(receiver, func(context.Context, *zim.SyncReset) { resets.Add(1) })
 
@@ -53,7 +59,7 @@ func TestCrashes(t *testing.T) {
 	}
 	results := make([][]sent, senders)
 	var wg sync.WaitGroup
-	var done atomic.Int64
+	ended := make(chan struct{}, senders*each)
 	for i := range senders {
 		z := srv.login(t, proxy, "sender"+strconv.Itoa(i))
 		var next atomic.Int64
@@ -65,33 +71,26 @@ func TestCrashes(t *testing.T) {
 					mu.Lock()
 					results[i] = append(results[i], sent{text, m, err})
 					mu.Unlock()
-					done.Add(1)
+					ended <- struct{}{}
 				}
 			})
 		}
 	}
-	finished := make(chan struct{})
-	go func() { wg.Wait(); close(finished) }()
 	// Faults are spread over the messages, not over the time.
-	total := int64(senders * each)
 	cut, killed := 0, 0
-	for tick := time.NewTicker(5 * time.Millisecond); cut < cuts || killed < kills; {
-		select {
-		case <-finished:
-			t.Fatalf("all was sent after %d cuts and %d kills", cut, killed)
-		case <-tick.C:
-		}
-		n := done.Load()
-		if killed < kills && n >= total*int64(killed+1)/(kills+1) {
+	for n := range senders * each {
+		if killed < kills && n >= senders*each*(killed+1)/(kills+1) {
 			killed++
 			srv.kill()
 			srv.start(t)
-		} else if cut < cuts && n >= total*int64(cut)/(cuts+1) {
+		}
+		if cut < cuts && n >= senders*each*cut/cuts {
 			cut++
 			proxy.cut()
 		}
+		<-ended
 	}
-	<-finished
+	wg.Wait()
 
 	acked := make(map[string]*zim.Message)
 	outcomes := map[string]int{}
@@ -108,19 +107,24 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	count := func() int {
 		mu.Lock()
-		n := len(got)
-		mu.Unlock()
-		if n >= len(acked) {
-			break
+		defer mu.Unlock()
+		return len(got)
+	}
+	for timeout := time.After(30 * time.Second); count() < len(acked); {
+		select {
+		case <-arrived:
+		case <-timeout:
+			t.Fatalf("%d messages arrived, %d were acknowledged", count(), len(acked))
 		}
 	}
 	receiver.Destroy()
 	mu.Lock()
 	defer mu.Unlock()
+	total := senders * each
 	t.Logf("%d messages, %d cuts, %d kills: %v, %d received", total, cut, killed, outcomes, len(got))
-	if n := outcomes["acknowledged"] + outcomes["unknown"] + outcomes["refused"]; int64(n) != total {
+	if n := outcomes["acknowledged"] + outcomes["unknown"] + outcomes["refused"]; n != total {
 		t.Errorf("%d sends ended, want %d", n, total)
 	}
 	if outcomes["refused"] > 0 || resets.Load() > 0 {
@@ -184,19 +188,22 @@ func (s *zimd) start(t *testing.T) {
 	t.Helper()
 	s.cmd = exec.Command(s.binary, "serve", "--listen", s.address, "--db", s.db, "--app-id", strconv.Itoa(crashAppID), "--send-rate=-1")
 	s.cmd.Env = append(os.Environ(), "ZIM_APP_SECRET="+crashSecret.Reveal())
-	s.cmd.Stderr = os.Stderr
+	log, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if resp, err := http.Get("http://" + s.address + "/healthz"); err == nil {
-			resp.Body.Close()
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "serving") {
+			go io.Copy(io.Discard, log) // ends with the process
 			return
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server did not start")
-		}
+		t.Log(lines.Text())
 	}
+	t.Fatal("the server did not start")
 }
 
 // kill ends the server as -9 does.
