@@ -129,13 +129,17 @@ func (tx *Tx) pruneEvents(user int64, before int64, limit int) (next int64, done
 	if err != nil || len(ids) == 0 {
 		return 0, true, err
 	}
-	stmt := tx.conn.Prep(`DELETE FROM event WHERE place IN (SELECT place FROM event WHERE place BETWEEN ?1 AND ?2
-		AND time < ?3 AND place < (SELECT max(place) FROM event WHERE place BETWEEN ?1 AND ?2) ORDER BY place LIMIT ?4)`)
+	// Only from the beginning: if the clock was set back, there are old events behind new ones, and a feed has no holes.
+	stmt := tx.conn.Prep(`DELETE FROM event WHERE place >= ?1 AND place < coalesce(
+		(SELECT place FROM event WHERE place BETWEEN ?1 AND ?2 AND time >= ?3 ORDER BY place LIMIT 1), ?2)`)
 	for _, id := range ids {
-		stmt.BindInt64(1, place(id, 0))
-		stmt.BindInt64(2, place(id, maxSeq))
+		first, last, err := tx.Feed(&User{ID: id})
+		if err != nil {
+			return 0, false, err
+		}
+		stmt.BindInt64(1, place(id, first))
+		stmt.BindInt64(2, min(place(id, first)+int64(limit), place(id, last)))
 		stmt.BindInt64(3, before)
-		stmt.BindInt64(4, int64(limit))
 		if err := step(stmt); err != nil {
 			return 0, false, err
 		}

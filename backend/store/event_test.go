@@ -183,3 +183,40 @@ func TestPruneLeavesMessages(t *testing.T) {
 		return err
 	})
 }
+
+// How long a feed is does not matter to whoever asks for its ends: every heartbeat does.
+func TestLongFeed(t *testing.T) {
+	s := open(t, file(t))
+	const long = 20_000
+	var users [2]*store.User
+	update(t, s, func(tx *store.Tx) (err error) {
+		for i, n := range []int{10, long} {
+			if users[i], err = tx.Register(app, fmt.Sprint("user", i), ""); err != nil {
+				return err
+			}
+			err := tx.Exec(`INSERT INTO event SELECT (? << 32) + value, 1, 0, 0 FROM
+				(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < ?) SELECT value FROM n)`,
+				users[i].ID, n)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	fastest := [2]time.Duration{time.Hour, time.Hour}
+	view(t, s, func(tx *store.Tx) error {
+		for range 50 {
+			for i, u := range users {
+				start := time.Now()
+				if _, _, err := tx.Feed(u); err != nil {
+					return err
+				}
+				fastest[i] = min(fastest[i], time.Since(start))
+			}
+		}
+		return nil
+	})
+	if fastest[1] > 20*fastest[0] {
+		t.Errorf("with 10 events it took %v, with %d %v", fastest[0], long, fastest[1])
+	}
+}

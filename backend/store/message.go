@@ -197,11 +197,7 @@ func (s *Store) NextID() int64 {
 // if the clock was set back.
 func (tx *Tx) reserveID(id int64) error {
 	const ahead = 1 << 36 // a minute
-	s := tx.store
-	s.mu.Lock()
-	enough := id < s.reservedID
-	s.mu.Unlock()
-	if enough {
+	if id < tx.cache.reservedID {
 		return nil
 	}
 	stmt := tx.conn.Prep("INSERT OR REPLACE INTO meta (name, value) VALUES ('reserved_id', ?)")
@@ -209,8 +205,6 @@ func (tx *Tx) reserveID(id int64) error {
 	if err := step(stmt); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.reservedID = id + ahead
-	s.mu.Unlock()
+	tx.cache.reservedID = id + ahead
 	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -81,7 +82,16 @@ func migrate(conn *sqlite.Conn) error {
 	if err != nil {
 		return err
 	}
-	if version > len(migrations) {
+	if version == 0 {
+		tables, err := sqlitex.ResultInt(conn.Prep("SELECT count(*) FROM sqlite_schema"))
+		if err != nil {
+			return err
+		}
+		if tables > 0 {
+			return errors.New("it is the database of another program")
+		}
+	}
+	if version < 0 || version > len(migrations) {
 		return fmt.Errorf("its schema has version %d, this program knows %d", version, len(migrations))
 	}
 	for ; version < len(migrations); version++ {

@@ -60,10 +60,9 @@ type Store struct {
 	// before the first Submit.
 	AfterBatch func()
 
-	mu         sync.Mutex
-	failed     error // guarded by mu
-	lastID     int64 // guarded by mu
-	reservedID int64 // guarded by mu; what the file says
+	mu     sync.Mutex
+	failed error // guarded by mu
+	lastID int64 // guarded by mu
 }
 
 // An Op is one unit of work for the writing goroutine, which calls both methods.
@@ -100,10 +99,10 @@ func Open(path string, opts Options) (*Store, error) {
 		conn.Close()
 		return nil, err
 	}
-	for range readers {
+	for n := range readers {
 		r, err := s.connect(opts.Relaxed, sqlite.OpenReadOnly)
 		if err != nil {
-			s.closeReaders()
+			s.closeReaders(n)
 			conn.Close()
 			return nil, err
 		}
@@ -125,6 +124,13 @@ func private(path string) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if info, err = f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = f.Chmod(0o600)
+	}
+	if err != nil {
+		f.Close()
 		return fmt.Errorf("store: %w", err)
 	}
 	return f.Close()
@@ -178,8 +184,7 @@ func (s *Store) prepare(conn *sqlite.Conn) error {
 		s.epoch = uint64(epoch)
 	}
 	if err == nil {
-		s.reservedID, err = sqlitex.ResultInt64(conn.Prep("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'reserved_id'"))
-		s.lastID = s.reservedID
+		s.lastID, err = sqlitex.ResultInt64(conn.Prep("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'reserved_id'"))
 	}
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
@@ -243,6 +248,11 @@ func (u *update) Done(err error)  { u.done <- err }
 
 // View runs do on a snapshot of what is durable. It waits for its turn.
 func (s *Store) View(ctx context.Context, do func(tx *Tx) error) error {
+	select {
+	case <-s.stop:
+		return s.err()
+	default:
+	}
 	var conn *sqlite.Conn
 	select {
 	case conn = <-s.idle:
@@ -252,7 +262,14 @@ func (s *Store) View(ctx context.Context, do func(tx *Tx) error) error {
 		return ctx.Err()
 	}
 	defer func() { s.idle <- conn }()
-	return do(&Tx{conn: conn, store: s})
+	if err := step(conn.Prep("BEGIN")); err != nil {
+		return err
+	}
+	err := do(&Tx{conn: conn, store: s})
+	if end := step(conn.Prep("COMMIT")); err == nil {
+		err = end
+	}
+	return err
 }
 
 // Failed returns a channel that is closed when the store is of no use any more, and then Err tells why.
@@ -281,21 +298,17 @@ func (s *Store) fail(err error) {
 	s.stopped.Do(func() { close(s.stop) })
 }
 
-// Close writes what was submitted, and closes the file.
+// Close writes what was submitted, waits for views, and closes the file.
 func (s *Store) Close() error {
 	s.stopped.Do(func() { close(s.stop) })
 	s.writer.Wait()
-	s.closeReaders()
 	return nil
 }
 
-func (s *Store) closeReaders() {
-	for range cap(s.idle) {
-		select {
-		case c := <-s.idle:
-			c.Close()
-		default:
-			return
-		}
+// closeReaders closes n readers, each once it is idle.
+func (s *Store) closeReaders(n int) {
+	for range n {
+		r := <-s.idle
+		r.Close()
 	}
 }

@@ -274,7 +274,9 @@ func TestOpenRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %q, want something about %q", err, test.want)
 			}
-			if after, _ := os.ReadFile(path); string(after) != string(before) {
+			after, _ := os.ReadFile(path)
+			// SQLite notes in the first page that the file was opened in WAL mode.
+			if len(after) != len(before) || len(after) > 4096 && string(after[4096:]) != string(before[4096:]) {
 				t.Error("the file was changed")
 			}
 		})

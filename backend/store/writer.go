@@ -13,6 +13,8 @@ func (s *Store) write(conn *sqlite.Conn) {
 	defer func() {
 		close(s.gone)
 		s.drain()
+		// The last one to close the file moves everything into it; those who only read can't.
+		s.closeReaders(readers)
 		if err := conn.Close(); err != nil {
 			s.log.Error("store: close", "err", err)
 		}
@@ -145,6 +147,7 @@ type Tx struct {
 // grows large.
 type cache struct {
 	version       int64
+	reservedID    int64 // what the file says, if this run has written it
 	users         map[userKey]*User
 	conversations map[conversationKey]*Conversation
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
-	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/token"
 )
@@ -40,21 +40,18 @@ func (c *serveCmd) prepareDev(secret token.Secret) (*dev, error) {
 	return &dev{appID: c.AppID, secret: secret, users: c.DevUser}, nil
 }
 
-// register makes the users known, so that they can be sent messages before their first login.
-func (d *dev) register(b *backend.Server) error {
-	return b.Register(d.appID, d.users...)
-}
-
 // print writes what a client of each user needs, as lines for a shell.
 func (d *dev) print(w io.Writer, url string) error {
-	fmt.Fprint(w, "# For trying things out on this machine. Paste a line into another shell to be that user, for a day.\n")
+	var b strings.Builder
+	b.WriteString("# For trying things out on this machine. Paste a line into another shell to be that user, for a day.\n")
 	for _, user := range d.users {
 		tok, err := token.Issue04(d.appID, user, d.secret, devTTL, nil)
 		if err != nil {
 			return err
 		}
 		// A user ID can have anything that a shell minds, but no quotes.
-		fmt.Fprintf(w, "export ZIM_URL=%s ZIM_APP_ID=%d ZIM_USER='%s' ZIM_TOKEN=%s\n", url, d.appID, user, tok)
+		fmt.Fprintf(&b, "export ZIM_URL=%s ZIM_APP_ID=%d ZIM_USER='%s' ZIM_TOKEN=%s\n", url, d.appID, user, tok)
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }

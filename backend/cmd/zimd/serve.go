@@ -73,9 +73,10 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	go func() { served <- web.Serve(ln) }()
 	defer c.finish(b, web, log)
 
-	log.Info("zimd: serving", "address", ln.Addr(), "tls", c.TLSCert != "", "app", app.ID, "db", path)
+	log.Info("zimd: serving", "address", ln.Addr().String(), "tls", c.TLSCert != "", "app", app.ID, "db", path)
 	if d != nil {
-		if err := d.register(b); err != nil {
+		// They can be sent messages before their first login.
+		if err := b.Register(d.appID, d.users...); err != nil {
 			return err
 		}
 		if err := d.print(stdout, url); err != nil {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -20,6 +22,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/token"
@@ -88,13 +93,13 @@ func TestDev(t *testing.T) {
 // Clients come back after a restart, and what they sent meanwhile arrives.
 func TestRestart(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "zim.db")
-	env := []string{"ZIM_APP_SECRET=" + testSecret[:32], "ZIM_APP_ID=7", "ZIM_DB=" + db, "ZIM_LOG_FORMAT=json"}
+	env := []string{"ZIM_APP_SECRET=" + testSecret.Reveal(), "ZIM_APP_ID=7", "ZIM_DB=" + db, "ZIM_LOG_FORMAT=json"}
 	p := start(t, env, "serve", "--listen=127.0.0.1:0")
 	address := p.address(t)
 	alice, _ := connect(t, 7, websocket.Dialer{URL: "ws://" + address + "/v1"})
 	bob, texts := connect(t, 7, websocket.Dialer{URL: "ws://" + address + "/v1"})
 	for z, user := range map[*zim.ZIM]string{alice: "alice", bob: "bob"} {
-		tok, err := token.Issue04(7, user, testSecret[:32], time.Hour, nil)
+		tok, err := token.Issue04(7, user, testSecret, time.Hour, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +173,7 @@ func TestTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret[:32]}, "serve", "--app-id=7", "--listen=127.0.0.1:0",
+	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret.Reveal()}, "serve", "--app-id=7", "--listen=127.0.0.1:0",
 		"--log-format=json", "--db=zim.db", "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certPEM)
@@ -176,7 +181,7 @@ func TestTLS(t *testing.T) {
 		URL:        "wss://" + p.address(t) + "/v1",
 		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}},
 	})
-	tok, err := token.Issue04(7, "alice", testSecret[:32], time.Hour, nil)
+	tok, err := token.Issue04(7, "alice", testSecret, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +191,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestSecondSignal(t *testing.T) {
-	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret[:32]}, "serve", "--app-id=7", "--listen=127.0.0.1:0", "--log-format=json", "--db=zim.db")
+	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret.Reveal()}, "serve", "--app-id=7", "--listen=127.0.0.1:0", "--log-format=json", "--db=zim.db")
 	// Somebody who may be about to send a request is waited for.
 	conn, err := net.Dial("tcp", p.address(t))
 	if err != nil {
@@ -215,26 +220,46 @@ func TestSecondSignal(t *testing.T) {
 
 // A store that can't write ends the process: whoever started it knows whether a new one helps.
 func TestStoreFails(t *testing.T) {
-	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret[:32]}, "serve", "--app-id=7", "--listen=127.0.0.1:0", "--log-format=json", "--db=zim.db")
+	p := start(t, []string{"ZIM_APP_SECRET=" + testSecret.Reveal()}, "serve", "--app-id=7", "--listen=127.0.0.1:0", "--log-format=json", "--db=zim.db")
 	dialer := websocket.Dialer{URL: "ws://" + p.address(t) + "/v1"}
-	info, err := os.Stat(filepath.Join(p.Dir, "zim.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(p.Dir, "zim.db"), bytes.Repeat([]byte("damage"), int(info.Size()/6)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(filepath.Join(p.Dir, "zim.db-wal"), 0); err != nil {
-		t.Fatal(err)
-	}
+	damage(t, filepath.Join(p.Dir, "zim.db"))
 	z, _ := connect(t, 7, dialer)
-	tok, err := token.Issue04(7, "alice", testSecret[:32], time.Hour, nil)
+	tok, err := token.Issue04(7, "alice", testSecret, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = z.Login(t.Context(), "alice", &zim.LoginConfig{Token: tok})
-	t.Log(err)
+	over := make(chan error, 1)
+	go func() { over <- z.Login(t.Context(), "alice", &zim.LoginConfig{Token: tok}) }()
 	if status := p.exit(t); status != 1 || !strings.Contains(p.stderr.String(), "zimd: error: store: writing failed earlier: ") {
-		t.Errorf("exit status %d", status)
+		t.Errorf("exit status %d, want 1 and the reason", status)
+	}
+	z.Destroy()
+	if err := <-over; err == nil {
+		t.Error("the login succeeded")
+	}
+}
+
+// damage overwrites all of a database but its first page. It also changes the database, so that those who have it open
+// read it again.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, query := range []string{"UPDATE meta SET value = value", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if err := sqlitex.ExecuteTransient(conn, query, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	copy(b[page:], bytes.Repeat([]byte("damage"), len(b)/6))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

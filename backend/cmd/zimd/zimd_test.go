@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -14,10 +16,11 @@ import (
 	"time"
 
 	"github.com/zim-go/zim"
+	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/transport/websocket"
 )
 
-const testSecret = "the secret of zimd's tests, 32 by"
+const testSecret token.Secret = "0123456789abcdef0123456789abcdef"
 
 // binary is zimd. What a process is told and how it ends is a part of what is tested, so that tests run the real one.
 var binary string

@@ -1,0 +1,24 @@
+package mux
+
+import "github.com/zim-go/zim/wire"
+
+// EachFrame and AppendFrame are the two directions of the encoding.
+var (
+	EachFrame   = eachFrame
+	AppendFrame = appendFrame
+)
+
+// Encode returns a message of frames.
+func Encode(frames ...*wire.Frame) []byte {
+	var msg []byte
+	for _, f := range frames {
+		var err error
+		if msg, err = appendFrame(msg, f); err != nil {
+			panic(err)
+		}
+	}
+	return msg
+}
+
+// SetLimit sets how many bytes may wait for c's server.
+func SetLimit(c *Conn, limit int) { c.out.limit = limit }
