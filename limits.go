@@ -1,6 +1,7 @@
 package zim
 
 import (
+	"math"
 	"unicode/utf8"
 
 	"golang.org/x/time/rate"
@@ -53,6 +54,9 @@ func (l *Limits) fill(op string) *Error {
 		if *f.value < 0 || *f.value > f.ceiling {
 			return invalid(op, "Limits.%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
 		}
+	}
+	if math.IsNaN(l.SendRate) || math.IsNaN(l.HighPrioritySendRate) {
+		return invalid(op, "Limits.SendRate and HighPrioritySendRate must be numbers")
 	}
 	if l.SendRate == 0 {
 		l.SendRate = 10

@@ -222,6 +222,9 @@ func (s *session) run() {
 		case errors.Is(err, errors.ErrUnsupported):
 			s.fail(&Error{Code: ErrCommonUnsupportedRequest, Err: err}, ConnectionEventLoginInterrupted)
 			return
+		case errors.Is(err, transport.ErrMisconfigured):
+			s.fail(&Error{Code: ErrCommonParamsInvalid, Err: err}, ConnectionEventLoginInterrupted)
+			return
 		}
 		delay := hint + s.delay(attempt)
 		if err != nil {

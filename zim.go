@@ -37,7 +37,8 @@ type AppConfig struct {
 	Limits Limits
 
 	// DeviceID names this program among a user's devices, from one run to the next: a new run goes on with the messages
-	// that the last one did not handle. Empty is a name too. Up to 64 bytes.
+	// that the last one had not handled, that is, whose handler had not returned. After a crash, those of the last moment may
+	// come again. Empty is a name too. Up to 64 bytes.
 	DeviceID string
 
 	// Platform is what other devices of the user see. Zero means what the program runs on.

@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"golang.org/x/time/rate"
 
@@ -71,6 +72,9 @@ func (l *Limits) fill() error {
 		if *f.value < 0 || *f.value > f.ceiling {
 			return fmt.Errorf("%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
 		}
+	}
+	if l.SendBurst < 0 || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
+		return fmt.Errorf("SendBurst is %d, SendRate %v and LoginRate %v: they are no limits", l.SendBurst, l.SendRate, l.LoginRate)
 	}
 	if l.SendRate == 0 {
 		l.SendRate = 10

@@ -40,6 +40,10 @@ type Config struct {
 	// MaxPreLogin is how many connections may be there that have not logged in, and MaxPreLoginPerAddress how many from
 	// one address. Zero means 10000 and 100.
 	MaxPreLogin, MaxPreLoginPerAddress int
+	// AddressHeader is the header in which a reverse proxy tells the address of its client; the last element of a list
+	// counts. Set it only if all clients come through the proxy: anybody else can claim what they like. Empty takes the
+	// address that the connection comes from.
+	AddressHeader string
 	// BadLoginRate is how many refused logins an address may have in a second. Zero means 10.
 	BadLoginRate float64
 	// Origins are the web origins, as host patterns, that may connect from a browser beside the server's own.

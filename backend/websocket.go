@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -18,12 +19,23 @@ import (
 // The pings that a client may send; the protocol asks for none.
 const pingRate, pingBurst = 10, 100
 
+// address returns where a request comes from.
+func (s *Server) address(r *http.Request) string {
+	if h := s.config.AddressHeader; h != "" {
+		list := strings.Split(strings.Join(r.Header.Values(h), ","), ",")
+		if last := strings.TrimSpace(list[len(list)-1]); last != "" {
+			return last
+		}
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
+}
+
 // ServeHTTP takes clients that come over a WebSocket. The http.Server should have a ReadHeaderTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
+	address := s.address(r)
 	if !s.gate.open(address) || s.Healthy() != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "try again later", http.StatusServiceUnavailable)
@@ -31,7 +43,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var stream *wsstream.Stream
 	pings := rate.NewLimiter(pingRate, pingBurst)
-	stream, err = wsstream.Accept(w, r, websocket.AcceptOptions{
+	stream, err := wsstream.Accept(w, r, websocket.AcceptOptions{
 		OriginPatterns: s.config.Origins,
 		OnPingReceived: func(context.Context, []byte) bool {
 			if pings.Allow() {

@@ -22,6 +22,10 @@ var ErrClosed = errors.New("transport: connection closed")
 // ErrProtocol is wrapped by the error of a Conn that ended because the service sent what makes no sense.
 var ErrProtocol = errors.New("transport: the service broke the protocol")
 
+// ErrMisconfigured is wrapped by the error of a Dialer that can never reach anything as it is configured. Other errors of a
+// Dialer are taken for passing: it is tried again.
+var ErrMisconfigured = errors.New("transport: the dialer can't work as it is configured")
+
 // A Dialer reaches a ZIM service. It is used by many goroutines and many ZIMs at once.
 type Dialer interface {
 	// Dial makes a new attachment to the service. ctx bounds only the dialing: the Conn lives on after it ended.

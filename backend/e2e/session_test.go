@@ -14,6 +14,7 @@ import (
 	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/backend/zimtest"
 	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/transport/websocket"
 )
 
 // states collects how a ZIM's connection went.
@@ -304,6 +305,30 @@ func TestLoginTimeout(t *testing.T) {
 					t.Errorf("it took %v, want %v", took, test.took)
 				}
 				wantStates(t, seen, "1,1", test.event)
+			})
+		})
+	}
+}
+
+// A dialer that can never work is no reason to try for 30 seconds.
+func TestMisconfiguredDialer(t *testing.T) {
+	for name, dialer := range map[string]transport.Dialer{
+		"plaintext": websocket.Dialer{URL: "ws://im.example.com/v1"},
+		"scheme":    websocket.Dialer{URL: "https://im.example.com/v1"},
+		"no URL":    websocket.Dialer{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				z := newZIM(t, dialer)
+				seen, start := states(z), time.Now()
+				err := z.Login(t.Context(), "alice", &zim.LoginConfig{Token: "04"})
+				if !errors.Is(err, transport.ErrMisconfigured) || zim.CodeOf(err) != zim.ErrCommonParamsInvalid {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(start); took != 0 {
+					t.Errorf("it took %v", took)
+				}
+				wantStates(t, seen, "1,1", "0,3")
 			})
 		})
 	}

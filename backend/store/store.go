@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
@@ -48,6 +49,7 @@ type Store struct {
 	path  string
 	log   *slog.Logger
 	epoch uint64
+	lock  *flock.Flock // held while the store is open
 
 	ops     chan Op
 	stop    chan struct{} // closed when nothing more is accepted
@@ -91,25 +93,50 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := private(path); err != nil {
 		return nil, err
 	}
-	conn, err := s.connect(opts.Relaxed, sqlite.OpenReadWrite|sqlite.OpenCreate)
-	if err != nil {
+	if err := s.claim(); err != nil {
 		return nil, err
+	}
+	if err := s.open(opts.Relaxed); err != nil {
+		s.lock.Unlock()
+		return nil, err
+	}
+	return s, nil
+}
+
+// claim makes sure that no other process has the file: what the store remembers would be wrong.
+func (s *Store) claim() error {
+	s.lock = flock.New(s.path+".lock", flock.SetPermissions(0o600))
+	ok, err := s.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if !ok {
+		return fmt.Errorf("store: another process has %s open", s.path)
+	}
+	return nil
+}
+
+// open opens the file and starts the writing goroutine.
+func (s *Store) open(relaxed bool) error {
+	conn, err := s.connect(relaxed, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		return err
 	}
 	if err := s.prepare(conn); err != nil {
 		conn.Close()
-		return nil, err
+		return err
 	}
 	for n := range readers {
-		r, err := s.connect(opts.Relaxed, sqlite.OpenReadOnly)
+		r, err := s.connect(relaxed, sqlite.OpenReadOnly)
 		if err != nil {
 			s.closeReaders(n)
 			conn.Close()
-			return nil, err
+			return err
 		}
 		s.idle <- r
 	}
 	s.writer.Go(func() { s.write(conn) })
-	return s, nil
+	return nil
 }
 
 // private makes sure that nobody but the owner can read the file and what SQLite puts beside it.
@@ -120,7 +147,7 @@ func private(path string) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
-		return fmt.Errorf("store: everybody may write to the directory %s (mode %v)", dir, info.Mode().Perm())
+		return fmt.Errorf("store: everybody may write to the directory %s (mode %v): chmod o-w it, or put the file elsewhere", dir, info.Mode().Perm())
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -302,7 +329,7 @@ func (s *Store) fail(err error) {
 func (s *Store) Close() error {
 	s.stopped.Do(func() { close(s.stop) })
 	s.writer.Wait()
-	return nil
+	return s.lock.Unlock()
 }
 
 // closeReaders closes n readers, each once it is idle.

@@ -160,10 +160,27 @@ func TestCloseLeavesOneFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range list {
-		if f.Name() != filepath.Base(path) {
+		// The lock file stays: whoever removes one may remove another's.
+		if f.Name() != filepath.Base(path) && f.Name() != filepath.Base(path)+".lock" {
 			t.Errorf("Close left %s", f.Name())
 		}
 	}
+}
+
+// What the store remembers of its file would be wrong if somebody else wrote to it.
+func TestOneAtATime(t *testing.T) {
+	path := file(t)
+	s := open(t, path)
+	if second, err := store.Open(path, store.Options{}); err == nil {
+		second.Close()
+		t.Fatal("the file was opened twice")
+	} else if !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
 }
 
 func TestDefaultWaitsForTheDisk(t *testing.T) {

@@ -68,7 +68,7 @@ func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
 func (d Dialer) check() error {
 	u, err := url.Parse(d.URL)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("websocket: URL must look like wss://host/v1")
+		return fmt.Errorf("%w: its URL must look like wss://host/v1", transport.ErrMisconfigured)
 	}
 	switch u.Scheme {
 	case "wss":
@@ -77,9 +77,9 @@ func (d Dialer) check() error {
 		if d.AllowPlaintext || isLoopback(u.Hostname()) {
 			return nil
 		}
-		return fmt.Errorf("websocket: ws:// to %s would send the token in the clear: use wss://, or set AllowPlaintext", u.Host)
+		return fmt.Errorf("%w: ws:// to %s would send the token in the clear: use wss://, or set AllowPlaintext", transport.ErrMisconfigured, u.Host)
 	}
-	return fmt.Errorf("websocket: scheme %q is neither wss nor ws", u.Scheme)
+	return fmt.Errorf("%w: the scheme of its URL, %q, is neither wss nor ws", transport.ErrMisconfigured, u.Scheme)
 }
 
 func isLoopback(host string) bool {

@@ -17,7 +17,8 @@ import (
 
 type serveCmd struct {
 	listenFlags
-	Origin []string `help:"Web origins beside the server's own from which browsers may connect, as host patterns." placeholder:"HOST" env:"ZIM_ORIGIN" group:"Network"`
+	AddressHeader string   `help:"Header in which a reverse proxy tells its client's address, such as X-Forwarded-For. Only if all clients come through the proxy." placeholder:"NAME" env:"ZIM_ADDRESS_HEADER" group:"Network"`
+	Origin        []string `help:"Web origins beside the server's own from which browsers may connect, as host patterns." placeholder:"HOST" env:"ZIM_ORIGIN" group:"Network"`
 
 	serviceFlags
 
@@ -64,7 +65,7 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer st.Close()
-	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Logger: log, Origins: c.Origin})
+	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Logger: log, Origins: c.Origin, AddressHeader: c.AddressHeader})
 	if err != nil {
 		return err
 	}
