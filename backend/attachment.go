@@ -58,23 +58,26 @@ type attachment struct {
 	server  *Server
 	link    Link
 	address string // of the client, for the limits; empty if it is in the process
+	leave   func() // tells the gate that the client has logged in
+	refused bool   // nothing is handled any more; for Handle
 	command command
 
 	mu      sync.Mutex
+	gone    bool        // guarded by mu; the connection ended
 	session *session    // guarded by mu; nil until the login
 	login   *time.Timer // guarded by mu; how long that may take
 }
 
 // Attach attaches a client of the same process: see [inproc.Dialer].
 func (s *Server) Attach(peer *inproc.Peer) (inproc.Handler, error) {
-	return s.attach(peer, "")
+	return s.attach(peer, "", func() {})
 }
 
-func (s *Server) attach(link Link, address string) (*attachment, error) {
+func (s *Server) attach(link Link, address string, leave func()) (*attachment, error) {
 	if err := s.enter(link); err != nil {
 		return nil, err
 	}
-	a := &attachment{server: s, link: link, address: address}
+	a := &attachment{server: s, link: link, address: address, leave: leave}
 	a.command.init()
 	a.login = time.AfterFunc(s.config.LoginTimeout, func() { link.Close(statusLoginTimeout, "no login came") })
 	return a, nil
@@ -87,6 +90,7 @@ func (a *attachment) Detached() { a.detached(StatusOnline) }
 func (a *attachment) detached(status OnlineStatus) {
 	a.mu.Lock()
 	s := a.session
+	a.gone = true
 	a.login.Stop()
 	a.mu.Unlock()
 	if s != nil {
@@ -108,10 +112,14 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 	s := a.session
 	a.mu.Unlock()
 	if s == nil {
+		if a.refused {
+			return
+		}
 		if login := req.GetLogin(); login != nil {
 			a.handleLogin(id, login)
 			return
 		}
+		a.refused = true
 		a.refuse(id, refuse(codeNotLogged, "the first request must be a login"))
 		a.link.Close(statusPolicyViolation, "the first request must be a login")
 		return

@@ -12,8 +12,8 @@ type gate struct {
 	failing     rate.Limit // immutable; refused logins of an address
 
 	mu       sync.Mutex
-	waiting  map[*attachment]string    // guarded by mu; attachments without a login, and their addresses
-	counts   map[string]int            // guarded by mu; of waiting
+	waiting  int                       // guarded by mu; connections without a login
+	counts   map[string]int            // guarded by mu; the same by address
 	failures map[string]*rate.Limiter  // guarded by mu
 	logins   map[userKey]*rate.Limiter // guarded by mu
 }
@@ -22,7 +22,7 @@ type gate struct {
 const maxLimiters = 100_000
 
 func newGate(total, each int, failing rate.Limit) *gate {
-	g := &gate{total: total, each: each, failing: failing, waiting: make(map[*attachment]string), counts: make(map[string]int)}
+	g := &gate{total: total, each: each, failing: failing, counts: make(map[string]int)}
 	g.forget()
 	return g
 }
@@ -35,34 +35,28 @@ func (g *gate) forget() {
 	g.logins = make(map[userKey]*rate.Limiter)
 }
 
-// open reports whether another connection from an address may come in.
-func (g *gate) open(address string) bool {
+// enter counts another connection from an address in, unless there are too many. leave counts it out once it has logged in
+// or is gone; it may be called more than once.
+func (g *gate) enter(address string) (leave func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l := g.failures[address]; l != nil && l.Tokens() < 1 {
-		return false
+		return nil, false
 	}
-	return len(g.waiting) < g.total && g.counts[address] < g.each
+	if g.waiting >= g.total || g.counts[address] >= g.each {
+		return nil, false
+	}
+	g.waiting++
+	g.counts[address]++
+	return sync.OnceFunc(func() { g.leave(address) }), true
 }
 
-// came counts an attachment that has not logged in.
-func (g *gate) came(a *attachment) {
+func (g *gate) leave(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting[a] = a.address
-	g.counts[a.address]++
-}
-
-// loggedIn counts an attachment out: it has logged in, or is gone.
-func (g *gate) loggedIn(a *attachment) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if _, ok := g.waiting[a]; !ok {
-		return
-	}
-	delete(g.waiting, a)
-	if g.counts[a.address]--; g.counts[a.address] == 0 {
-		delete(g.counts, a.address)
+	g.waiting--
+	if g.counts[address]--; g.counts[address] == 0 {
+		delete(g.counts, address)
 	}
 }
 

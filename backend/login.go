@@ -18,6 +18,8 @@ const (
 	instanceSize    = 16
 	// keptLogins is how many of a user's runs are remembered, so that an evicted one does not come back.
 	keptLogins = 32
+	// minRemaining is for how long a token must be good at a login.
+	minRemaining = 30 * time.Second
 )
 
 // handleLogin checks a login and waits until it is committed: what follows on the connection finds the session.
@@ -29,6 +31,7 @@ func (a *attachment) handleLogin(id uint64, req *wire.LoginRequest) {
 	}
 	if refused != nil {
 		s.log.Info("backend: login refused", "app", req.AppId, "code", refused.Code, "address", a.address)
+		a.refused = true
 		a.refuse(id, refused)
 		if a.address != "" && !s.gate.mayFail(a.address) {
 			a.link.Close(statusTooMuch, "too many refused logins")
@@ -59,9 +62,14 @@ func (s *Server) authenticate(req *wire.LoginRequest) (app *App, ttl time.Durati
 	case len(req.InstanceId) != instanceSize:
 		return nil, 0, refuse(codeParamsInvalid, "the instance ID must have 16 bytes")
 	}
-	claims, err := app.Verifier.Verify(req.Token, req.UserId, time.Now())
+	now := time.Now()
+	claims, err := app.Verifier.Verify(req.Token, req.UserId, now)
 	if req.Resume && errors.Is(err, token.ErrTooShort) {
-		err = nil // it was long enough at the login
+		// It was long enough at the login. What counts now is that it has not expired.
+		claims, err = app.Verifier.Verify(req.Token, req.UserId, now.Add(-minRemaining))
+		if errors.Is(err, token.ErrTooShort) {
+			err = token.ErrExpired
+		}
 	}
 	if err != nil {
 		return nil, 0, tokenRefusal(err)
@@ -291,24 +299,22 @@ func (op *loginOp) Done(err error) {
 		return
 	}
 	if op.refused != nil {
+		a.refused = true
 		a.refuse(op.id, op.refused)
 		a.link.Close(statusKickedOut, "another device has logged in")
 		return
 	}
-	if op.ttl > 0 {
-		s := op.session
-		s.expiry = time.AfterFunc(op.ttl, func() { expireToken(s) })
-	}
 	a.mu.Lock()
-	a.session = op.session
+	if s := op.session; !a.gone {
+		s.expiry = time.AfterFunc(op.ttl, func() { expireToken(s) })
+		a.session = s
+		// Whoever knows of the login finds the session.
+		a.server.hub.add(s)
+	}
 	a.login.Stop()
 	a.mu.Unlock()
-	if a.address != "" {
-		a.server.gate.loggedIn(a)
-	}
+	a.leave()
 	a.link.Trust()
-	// Whoever knows of the login finds the session.
-	a.server.hub.add(op.session)
 	a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Login{Login: op.resp}})
 	for _, other := range op.evicted {
 		other.finish(kickedOut(op.req.Platform), statusKickedOut, "another device has logged in")

@@ -316,6 +316,10 @@ func (a *attachment) storeFailed(id uint64, err error) {
 
 // sendCommand hands a command on to the receiver's devices. It is not kept.
 func (a *attachment) sendCommand(s *session, id uint64, req *wire.SendMessageRequest) {
+	if s.fenced() {
+		a.refuse(id, &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: s.ending()})
+		return
+	}
 	to := userKey{s.key.app, req.ConversationId}
 	sessions := a.server.hub.sessions(to)
 	if len(sessions) == 0 {

@@ -36,21 +36,28 @@ func (s *Server) address(r *http.Request) string {
 // ServeHTTP takes clients that come over a WebSocket. The http.Server should have a ReadHeaderTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	address := s.address(r)
-	if !s.gate.open(address) || s.Healthy() != nil {
+	leave, ok := s.gate.enter(address)
+	if ok {
+		defer leave()
+	}
+	if !ok || s.Healthy() != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "try again later", http.StatusServiceUnavailable)
 		return
 	}
 	var stream *wsstream.Stream
-	pings := rate.NewLimiter(pingRate, pingBurst)
+	pings, flooded := rate.NewLimiter(pingRate, pingBurst), false
 	stream, err := wsstream.Accept(w, r, websocket.AcceptOptions{
 		OriginPatterns: s.config.Origins,
 		OnPingReceived: func(context.Context, []byte) bool {
 			if pings.Allow() {
 				return true
 			}
-			// Not here: this is the reading goroutine.
-			time.AfterFunc(0, func() { stream.Close(statusTooMuch, "too many pings") })
+			if !flooded {
+				flooded = true
+				// Not here: this is the reading goroutine.
+				time.AfterFunc(0, func() { stream.Close(statusTooMuch, "too many pings") })
+			}
 			return false
 		},
 	}, mux.PreLogin.Message, s.config.OfflineAfter)
@@ -58,17 +65,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client knows
 	}
 	peer := mux.NewPeer(stream)
-	a, err := s.attach(peer, address)
+	a, err := s.attach(peer, address, leave)
 	if err != nil {
 		peer.Close(statusGoingAway, "the server is going away")
 		peer.Serve(func(uint64, *wire.Request) {})
 		return
 	}
-	s.gate.came(a)
 	status := StatusOnline
 	if err := peer.Serve(a.Handle); errors.Is(err, wsstream.ErrSilent) {
 		status = StatusOffline
 	}
-	s.gate.loggedIn(a)
 	a.detached(status)
 }

@@ -83,7 +83,7 @@ func (c *Conn) readFrames() {
 	}
 	for {
 		err := c.stream.ReadMessage(func(msg []byte) error { return eachFrame(msg, ToClient, &f, visit) })
-		if errors.Is(err, ErrMalformed) {
+		if errors.Is(err, ErrMalformed) || errors.Is(err, ErrText) {
 			err = fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 		}
 		if err != nil {

@@ -294,8 +294,8 @@ func TestHostileServer(t *testing.T) {
 				if resp, err := conn.RoundTrip(t.Context(), sending("a")); !errors.Is(err, transport.ErrClosed) || !errors.Is(err, mux.ErrMalformed) {
 					t.Errorf("RoundTrip: got %v, %v, want transport.ErrClosed because of mux.ErrMalformed", resp, err)
 				}
-				if push, err := conn.Receive(t.Context()); !errors.Is(err, transport.ErrClosed) || !errors.Is(err, mux.ErrMalformed) {
-					t.Errorf("Receive: got %v, %v, want transport.ErrClosed because of mux.ErrMalformed", push, err)
+				if push, err := conn.Receive(t.Context()); !errors.Is(err, transport.ErrClosed) || !errors.Is(err, transport.ErrProtocol) {
+					t.Errorf("Receive: got %v, %v, want transport.ErrClosed because of transport.ErrProtocol", push, err)
 				}
 				<-s.closed
 			})
