@@ -60,11 +60,13 @@ type dispatcher struct {
 
 // A queued event, and what is to be told when it was handled.
 type queued struct {
-	event   Event // nil if there is only something to be told
-	count   int
-	bytes   int
-	handled func(seq uint64)
-	seq     uint64
+	event Event // nil if nobody needs to know, but the feed
+	count int
+	bytes int
+
+	feed *feed // is told when the event was handled; nil if it is none of a feed
+	age  int
+	seq  uint64
 }
 
 func newDispatcher(limit int, log *slog.Logger) *dispatcher {
@@ -107,7 +109,10 @@ func (d *dispatcher) tryPush(q queued) bool {
 func (d *dispatcher) drop(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dropped += n
+	if d.dropped += n; !d.running && !d.over {
+		d.running = true
+		go d.run()
+	}
 }
 
 // room returns how many messages can be queued.
@@ -170,7 +175,7 @@ func (d *dispatcher) run() {
 				break
 			}
 			end := time.Now()
-			if took := end.Sub(start); took > slowHandler {
+			if took := end.Sub(start); took > slowHandler && batch[i].event != nil {
 				d.log.Warn("zim: slow handler", "event", batch[i].event.event(), "took", took)
 			}
 			start = end
@@ -204,8 +209,8 @@ func (d *dispatcher) handle(q *queued) bool {
 		half, d.half = d.half, nil
 	}
 	d.mu.Unlock()
-	if q.handled != nil {
-		q.handled(q.seq)
+	if q.feed != nil {
+		q.feed.handledTo(q.age, q.seq)
 	}
 	if half != nil {
 		half()

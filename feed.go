@@ -11,10 +11,14 @@ import (
 // A feed follows the user's events, which the service numbers and keeps. It accepts them in order and without holes. Whatever
 // goes wrong, a lost connection, a lost push, or a queue that is full, it does the same: it asks for the events behind the
 // last one that it accepted.
+//
+// A ZIM keeps a feed for each user who logged in: a later session goes on where an earlier one stopped.
 type feed struct {
-	s *session
+	z      *ZIM
+	userID string
 
 	mu        sync.Mutex
+	session   *session           // guarded by mu; what it tells counts, and that of earlier ones no more
 	known     bool               // guarded by mu; epoch and cursor say something
 	epoch     uint64             // guarded by mu
 	cursor    uint64             // guarded by mu; the last accepted event
@@ -24,7 +28,6 @@ type feed struct {
 	syncing   bool               // guarded by mu; a request is under way on conn
 	lagging   bool               // guarded by mu; there was no room for an event
 	stalled   int                // guarded by mu; syncs in a row that brought nothing
-	closed    bool               // guarded by mu; another feed goes on from here
 
 	handled progress
 }
@@ -32,10 +35,17 @@ type feed struct {
 // A progress is how far handlers have come, which the service is told now and then.
 type progress struct {
 	mu      sync.Mutex
+	age     int         // guarded by mu; how often the feed jumped: what was accepted before does not count
 	seq     uint64      // guarded by mu
 	timer   *time.Timer // guarded by mu
 	armed   bool        // guarded by mu
 	stopped bool        // guarded by mu
+}
+
+func (p *progress) current() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.age
 }
 
 const (
@@ -50,28 +60,32 @@ const (
 	maxStalled = 3
 )
 
-func newFeed(s *session) *feed {
-	f := &feed{s: s}
-	f.handled.timer = time.AfterFunc(time.Hour, func() {
-		f.handled.mu.Lock()
-		f.handled.armed = false
-		f.handled.mu.Unlock()
-		s.beat()
-	})
+func newFeed(z *ZIM, userID string) *feed {
+	f := &feed{z: z, userID: userID}
+	f.handled.timer = time.AfterFunc(time.Hour, f.report)
 	f.handled.timer.Stop()
 	return f
 }
 
-// inherit goes on where an earlier session of the same user stopped. That one may still be ending, and must accept nothing
-// any more.
-func (f *feed) inherit(old *feed) {
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	old.closed = true
-	f.known, f.epoch, f.cursor = old.known, old.epoch, old.cursor
-	old.handled.mu.Lock()
-	defer old.handled.mu.Unlock()
-	f.handled.seq = old.handled.seq
+// attach makes s the session that counts.
+func (f *feed) attach(s *session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.session, f.conn, f.syncing = s, nil, false
+	f.handled.mu.Lock()
+	defer f.handled.mu.Unlock()
+	f.handled.stopped = false
+}
+
+// report tells the service what was handled.
+func (f *feed) report() {
+	f.mu.Lock()
+	s := f.session
+	f.handled.mu.Lock()
+	f.handled.armed = false
+	f.handled.mu.Unlock()
+	f.mu.Unlock()
+	s.beat()
 }
 
 func (f *feed) forget() {
@@ -80,10 +94,16 @@ func (f *feed) forget() {
 	f.known = false
 }
 
-func (f *feed) stop() {
+// stop ends the reports of s.
+func (f *feed) stop(s *session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.session != s {
+		return
+	}
 	f.handled.mu.Lock()
 	defer f.handled.mu.Unlock()
-	f.handled.stopped = true
+	f.handled.stopped, f.handled.armed = true, false
 	f.handled.timer.Stop()
 }
 
@@ -108,11 +128,14 @@ func (f *feed) handledPosition() *wire.Position {
 	return &wire.Position{Epoch: f.epoch, Seq: f.handled.seq}
 }
 
-// handledTo takes note that the handler of an event returned.
-func (f *feed) handledTo(seq uint64) {
+// handledTo takes note that the handler of an event returned, which was accepted when the feed had that age.
+func (f *feed) handledTo(age int, seq uint64) {
 	p := &f.handled
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if age != p.age {
+		return
+	}
 	p.seq = max(p.seq, seq)
 	if !p.armed && !p.stopped {
 		p.armed = true
@@ -121,8 +144,12 @@ func (f *feed) handledTo(seq uint64) {
 }
 
 // connected starts where the login says.
-func (f *feed) connected(conn transport.Pipeline, login *wire.LoginResponse) {
+func (f *feed) connected(s *session, conn transport.Pipeline, login *wire.LoginResponse) {
 	f.mu.Lock()
+	if f.session != s {
+		f.mu.Unlock()
+		return
+	}
 	if login.Reset_ != nil {
 		f.reset(login.Reset_)
 	} else if !f.known {
@@ -135,15 +162,18 @@ func (f *feed) connected(conn transport.Pipeline, login *wire.LoginResponse) {
 	f.pull()
 }
 
-func (f *feed) disconnected() {
+func (f *feed) disconnected(s *session) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.conn = nil
+	if f.session == s {
+		f.conn = nil
+	}
 }
 
 func (f *feed) jump(p *wire.Position) {
 	f.known, f.epoch, f.cursor = true, p.GetEpoch(), p.GetSeq()
 	f.handled.mu.Lock()
+	f.handled.age++
 	f.handled.seq = f.cursor
 	f.handled.mu.Unlock()
 }
@@ -159,8 +189,8 @@ func (f *feed) reset(r *wire.FeedReset) {
 	case wire.FeedResetReason_FEED_RESET_REASON_FUTURE:
 		reason = "the service does not have the events that this device has seen"
 	}
-	f.s.z.log.Warn("zim: feed reset", "user", f.s.userID, "reason", reason)
-	f.s.z.dispatch.push(&SyncReset{Reason: reason})
+	f.z.log.Warn("zim: feed reset", "user", f.userID, "reason", reason)
+	f.z.dispatch.push(&SyncReset{Reason: reason})
 }
 
 // reached takes note of the last event that exists.
@@ -205,9 +235,10 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 	f.syncing = false
 	if err == nil && resp.Error != nil {
 		f.stalled = maxStalled // the next heartbeat tries again
+		s := f.session
 		f.mu.Unlock()
-		if !f.s.ended(resp.Error) {
-			f.s.z.dispatch.push(refusal("", resp.Error))
+		if !s.ended(resp.Error) {
+			f.z.dispatch.push(refusal("", resp.Error))
 		}
 		return
 	}
@@ -234,8 +265,12 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 }
 
 // accept takes events that were pushed.
-func (f *feed) accept(batch *wire.EventBatch) {
+func (f *feed) accept(s *session, batch *wire.EventBatch) {
 	f.mu.Lock()
+	if f.session != s {
+		f.mu.Unlock()
+		return
+	}
 	f.take(batch)
 	f.mu.Unlock()
 	f.pull()
@@ -244,7 +279,7 @@ func (f *feed) accept(batch *wire.EventBatch) {
 // take accepts what follows the cursor, as far as there is room. What it leaves is pulled later. The caller holds mu.
 func (f *feed) take(batch *wire.EventBatch) {
 	events := batch.GetEvents()
-	if len(events) == 0 || !f.known || f.closed {
+	if len(events) == 0 || !f.known {
 		return
 	}
 	if batch.Epoch != f.epoch {
@@ -261,14 +296,14 @@ func (f *feed) take(batch *wire.EventBatch) {
 	} else if behind > 0 {
 		events = events[behind:]
 	}
-	d := f.s.z.dispatch
+	d := f.z.dispatch
 	for len(events) > 0 {
 		q := f.nextRun(events)
 		if !d.tryPush(q) {
 			if f.lagging = d.whenHalf(f.resume); !f.lagging {
 				continue // handlers caught up just now
 			}
-			f.s.z.log.Warn("zim: handlers are slow, events wait at the service", "user", f.s.userID)
+			f.z.log.Warn("zim: handlers are slow, events wait at the service", "user", f.userID)
 			return
 		}
 		events = events[q.seq-f.cursor:]
@@ -285,22 +320,22 @@ func (f *feed) resume() {
 
 // nextRun makes one event for the handlers of the first of events and those that belong to it. The caller holds mu.
 func (f *feed) nextRun(events []*wire.Event) queued {
-	q := queued{handled: f.handledTo, seq: f.cursor + 1}
+	q := queued{feed: f, age: f.handled.current(), seq: f.cursor + 1, count: 1}
 	first := events[0].Message
-	if first == nil {
-		return q // a kind that this version does not know
+	if first == nil || f.z.sentHere(first.LocalMessageId) {
+		return q // a kind that this version does not know, or nothing new
 	}
 	offline := f.cursor+1 <= f.offlineTo
-	limit := min(maxRun, max(f.s.z.dispatch.room(), 1))
+	limit := min(maxRun, max(f.z.dispatch.room(), 1))
 	e := &PeerMessageReceived{FromConversationID: first.ConversationId, Info: MessageReceivedInfo{IsOfflineMessage: offline}}
 	for _, ev := range events {
 		seq := f.cursor + 1 + uint64(len(e.Messages))
 		m := ev.Message
-		if m == nil || len(e.Messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
+		if m == nil || f.z.sentHere(m.LocalMessageId) || len(e.Messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
 			m.ConversationType != first.ConversationType || (seq <= f.offlineTo) != offline {
 			break
 		}
-		e.Messages = append(e.Messages, message(m, f.s.userID))
+		e.Messages = append(e.Messages, message(m, f.userID))
 		q.bytes += len(m.Content) + len(m.ExtendedData)
 		q.seq = seq
 	}

@@ -29,12 +29,13 @@ const (
 	maxUserName     = 256
 	maxCustomStatus = 64
 	maxDeviceID     = 64
-	maxToken        = 8 << 10
+	maxToken        = 7 << 10 // with the rest of a login, no more than a service reads of strangers
 	maxSubType      = 200
 	maxSearched     = 64
 	maxResourcesID  = 32
 	maxBadge        = 99
 	maxPushText     = 4 << 10
+	maxRequest      = 60 << 10 // a message with all that belongs to it
 )
 
 func (l *Limits) fill(op string) *Error {

@@ -114,9 +114,11 @@ func (z *ZIM) startSession(op, userID string, config LoginConfig) (*session, *Er
 		config.CustomStatusDuration = -time.Second
 	}
 	s := z.newSession(userID, config)
-	if old != nil && old.userID == userID {
-		s.feed.inherit(old.feed)
+	if s.feed = z.feeds[userID]; s.feed == nil {
+		s.feed = newFeed(z, userID)
+		z.feeds[userID] = s.feed
 	}
+	s.feed.attach(s)
 	z.session = s
 	s.mu.Lock()
 	s.become(ConnectionStateConnecting, ConnectionEventActiveLogin, nil)

@@ -28,6 +28,8 @@ type Message struct {
 	Priority     MessagePriority   // what the sender asked for
 	ExtendedData string            // more from the sender, for the receivers
 	Content      Content           // what it says
+
+	uncertain bool // it failed, and may have been stored nevertheless
 }
 
 // MessageSendConfig refines a send. The zero value is the documented default.

@@ -15,8 +15,8 @@ type outgoing struct {
 	id       localID
 	message  *Message // as attached
 	reliable bool     // waits for lost connections, and is sent again
-	result   chan outcome
-	shown    bool // the application has seen message
+	shown    bool     // the application has seen message
+	earlier  bool     // an earlier send of the message may have stored it
 
 	req  wire.Request
 	body wire.Request_SendMessage
@@ -24,17 +24,38 @@ type outgoing struct {
 
 	// The fields below are guarded by the session's mu.
 
+	result     chan outcome
 	prev, next *outgoing // in the outbox
 	waiting    bool      // it is in the outbox
 	tries      int       // connections that it was started on
 	deadline   time.Time // when it is given up
+	latest     time.Time // when it is given up, however often the connection is lost
 	deserted   bool      // nobody waits for the result
 }
 
 // An outcome is how a send ended: acknowledged, or with an error.
 type outcome struct {
-	ack *wire.SendMessageResponse
-	err *Error
+	ack  *wire.SendMessageResponse
+	err  *Error
+	told bool // the handler for status changes knows
+}
+
+// failure adds to the error of a send that the message may have been stored nevertheless, if it may.
+func (o *outgoing) failure(err *Error) *Error {
+	if o.tries > 0 || o.earlier {
+		return unknown(err)
+	}
+	return err
+}
+
+// refused returns the error for the service's refusal. The service looks for the message before it refuses it with some
+// codes; with the others, an earlier try may have stored it.
+func (o *outgoing) refused(e *wire.Error) *Error {
+	err := refusal("", e)
+	if (o.tries > 1 || o.earlier) && !definite(err.Code) {
+		return unknown(err)
+	}
+	return err
 }
 
 // An outbox holds the messages that are not acknowledged, in the order of their sends. Its fields are guarded by the
@@ -84,17 +105,17 @@ func (s *session) enqueue(o *outgoing, now time.Time) {
 	s.mu.Lock()
 	switch {
 	case s.why != nil:
-		err := s.why.failure(o)
+		o.result <- outcome{err: s.why.failure(o)}
 		s.mu.Unlock()
-		o.result <- outcome{err: err}
 		return
 	case s.conn == nil && !o.reliable:
+		o.result <- outcome{err: o.failure(&Error{Code: ErrNetworkNetworkError, Message: "not connected"})}
 		s.mu.Unlock()
-		o.result <- outcome{err: &Error{Code: ErrNetworkNetworkError, Message: "not connected"}}
 		return
 	}
 	b := &s.outbox
 	o.deadline = now.Add(s.z.config.ResendWindow)
+	o.latest = now.Add(2 * s.z.config.ResendWindow)
 	b.push(o)
 	if b.first == o {
 		s.armOutbox()
@@ -129,7 +150,7 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 	var out outcome
 	switch {
 	case err == nil && resp.Error != nil:
-		out.err = refusal("", resp.Error)
+		// Below, where tries can be read.
 	case err == nil && resp.GetSendMessage() != nil:
 		out.ack = resp.GetSendMessage()
 	case err == nil:
@@ -148,6 +169,9 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		return
 	}
 	s.outbox.remove(o)
+	if err == nil && resp.Error != nil {
+		out.err = o.refused(resp.Error)
+	}
 	deserted := o.deserted
 	s.mu.Unlock()
 	if err == nil && resp.Error != nil {
@@ -158,8 +182,8 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		return
 	}
 	if out.err == nil {
-		o.shown = true
-		m, _ := o.settled("SendMessage", out)
+		m := new(*o.message)
+		m.stored(out.ack)
 		s.tellStatus(m, nil)
 	}
 }
@@ -168,45 +192,61 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 	s.mu.Lock()
 	if !o.waiting {
+		result := o.result
 		s.mu.Unlock()
-		return <-o.result // it is there, or about to be
+		return <-result // it is there, or about to be
 	}
 	if o.tries == 0 {
 		s.outbox.remove(o)
 		s.mu.Unlock()
-		return outcome{err: canceled("", ctx)}
+		return outcome{err: o.failure(canceled("", ctx))}
 	}
+	defer s.mu.Unlock()
+	out := outcome{err: unknown(canceled("", ctx)), told: true}
+	// An acknowledgment that still comes is told after this.
+	s.tellStatus(o.settled("SendMessage", out))
 	o.deserted = true
 	if s.conn == nil {
 		s.outbox.remove(o)
 	}
-	s.mu.Unlock()
-	return outcome{err: unknown(canceled("", ctx))}
+	return out
 }
 
-// queued reports whether a message with that ID is in the outbox.
-func (s *session) queued(id localID) bool {
+// adopt takes over the message with that ID whose caller gave up waiting, while its answer may still come. It returns nil
+// if there is none in the outbox, and reports busy if somebody waits for it.
+func (s *session) adopt(id localID) (o *outgoing, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for o := s.outbox.first; o != nil; o = o.next {
 		if o.id == id {
-			return true
+			if !o.deserted {
+				return nil, true
+			}
+			o.deserted, o.earlier = false, true
+			o.result = make(chan outcome, 1)
+			return o, false
 		}
 	}
-	return false
+	return nil, false
 }
 
-// rewindOutbox prepares the outbox for a lost connection: what nobody waits for is not sent again, and the rest gets the
-// whole window to be sent on the next connection. The caller holds mu.
+// rewindOutbox prepares the outbox for a lost connection: what nobody waits for, or what is sent once only, is not sent
+// again, and the rest gets another window to be sent on the next connection, but no more than two in all. The caller holds mu.
 func (s *session) rewindOutbox() {
 	b := &s.outbox
 	deadline := time.Now().Add(s.z.config.ResendWindow)
 	for o := b.first; o != nil; {
 		next := o.next
-		if o.deserted {
+		switch {
+		case o.deserted:
 			b.remove(o)
-		} else if o.reliable {
+		case !o.reliable:
+			b.remove(o)
+			o.result <- outcome{err: o.failure(&Error{Code: ErrCommonIMServerDisconnect, Message: "the connection was lost"})}
+		case deadline.Before(o.latest):
 			o.deadline = deadline
+		default:
+			o.deadline = o.latest
 		}
 		o = next
 	}
@@ -238,11 +278,8 @@ func (s *session) expire() {
 		if connected {
 			err = &Error{Code: ErrNetworkRequestTimeout}
 		}
-		if o.tries > 0 {
-			unknown(err)
-		}
 		if !o.deserted {
-			o.result <- outcome{err: err}
+			o.result <- outcome{err: o.failure(err)}
 		}
 	}
 }

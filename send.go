@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/wire"
 )
 
@@ -27,11 +29,27 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 	if config == nil {
 		config = new(MessageSendConfig)
 	}
+	m, err := z.send(ctx, op, content, to, config)
+	if err == nil {
+		return m, nil
+	}
+	if r := config.Retry; r != nil && r.uncertain && !errors.Is(err, ErrOutcomeUnknown) && !definite(err.Code) {
+		unknown(err) // what is known of this try says nothing of the earlier one
+	}
+	return m, err
+}
+
+// definite reports whether the service refuses with that code only what it does not have.
+func definite(code Code) bool {
+	return code == ErrCommonTriggerServerFrequencyLimit || code == ErrMessageTargetDoesNotExist || code == ErrIdempotencyMismatch
+}
+
+func (z *ZIM) send(ctx context.Context, op string, content Content, to ConversationRef, config *MessageSendConfig) (*Message, *Error) {
 	s, err := z.active(op)
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return nil, canceled(op, ctx)
 	}
 	now := time.Now()
@@ -42,12 +60,23 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 	if err := z.admit(op, now, config.Priority); err != nil {
 		return nil, err
 	}
+	var adopted *outgoing
+	if r := config.Retry; r != nil {
+		var busy bool
+		if adopted, busy = s.adopt(o.id); busy {
+			return nil, invalid(op, "the message to retry is still being sent")
+		}
+	}
 	if f := config.Notification.OnMessageAttached; f != nil {
 		o.shown = true
 		f(o.message)
 		now = time.Now()
 	}
-	s.enqueue(o, now)
+	if adopted != nil {
+		o = adopted
+	} else {
+		s.enqueue(o, now)
+	}
 	var out outcome
 	select {
 	case out = <-o.result:
@@ -55,11 +84,10 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 		out = s.abandon(o, ctx)
 	}
 	m, err := o.settled(op, out)
-	s.tellStatus(m, err)
-	if err != nil {
-		return m, err
+	if !out.told {
+		s.tellStatus(m, err)
 	}
-	return m, nil
+	return m, err
 }
 
 // admit takes a message from the quota of its priority.
@@ -68,27 +96,23 @@ func (z *ZIM) admit(op string, now time.Time, p MessagePriority) *Error {
 	if p == MessagePriorityHigh {
 		l = z.high
 	}
-	r := l.ReserveN(now, 1)
-	wait := r.DelayFrom(now)
-	if wait == 0 {
+	if l.AllowN(now, 1) {
 		return nil
 	}
-	r.CancelAt(now)
-	return &Error{Op: op, Code: ErrCommonTriggerSDKFrequencyLimit, RetryAfter: wait}
+	wait := time.Duration((1 - l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
+	return &Error{Op: op, Code: ErrCommonTriggerSDKFrequencyLimit, RetryAfter: max(wait, time.Millisecond)}
 }
 
 // newOutgoing checks a message and makes it ready to be sent.
 func (s *session) newOutgoing(op string, now time.Time, content Content, to ConversationRef, config *MessageSendConfig) (*outgoing, *Error) {
 	extended := config.ExtendedData
-	id := newLocalID(now)
+	id, earlier := s.z.newLocalID(now), false
 	if r := config.Retry; r != nil {
 		var ok bool
 		if id, ok = parseLocalID(r.LocalID); !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
 			return nil, invalid(op, "Retry is no message of this user that failed")
 		}
-		if s.queued(id) {
-			return nil, invalid(op, "the message to retry is still being sent")
-		}
+		earlier = r.uncertain
 		if content == nil {
 			content = r.Content
 		}
@@ -124,6 +148,7 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 	}
 	o := &outgoing{
 		id:       id,
+		earlier:  earlier,
 		reliable: content.Type() != MessageTypeCommand && content.Type() != MessageTypeBarrage,
 		result:   make(chan outcome, 1),
 		message: &Message{
@@ -152,6 +177,9 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 	}
 	o.body.SendMessage = &o.send
 	o.req.Body = &o.body
+	if n := proto.Size(&o.send); n > maxRequest {
+		return nil, invalid(op, "the message has %d bytes with all that belongs to it, the limit is %d", n, maxRequest)
+	}
 	return o, nil
 }
 
@@ -164,15 +192,21 @@ func (o *outgoing) settled(op string, out outcome) (*Message, *Error) {
 	}
 	if out.err != nil {
 		m.SentStatus = MessageSentStatusFailed
+		m.uncertain = errors.Is(out.err, ErrOutcomeUnknown)
 		out.err.Op = op
 		return m, out.err
 	}
-	m.SentStatus = MessageSentStatusSuccess
-	m.ID = strconv.FormatInt(out.ack.MessageId, 10)
-	m.Seq = out.ack.MessageSeq
-	m.OrderKey = out.ack.OrderKey
-	m.Time = time.UnixMilli(out.ack.TimestampMs)
+	m.stored(out.ack)
 	return m, nil
+}
+
+// stored makes m the message that was acknowledged.
+func (m *Message) stored(ack *wire.SendMessageResponse) {
+	m.SentStatus = MessageSentStatusSuccess
+	m.ID = strconv.FormatInt(ack.MessageId, 10)
+	m.Seq = ack.MessageSeq
+	m.OrderKey = ack.OrderKey
+	m.Time = time.UnixMilli(ack.TimestampMs)
 }
 
 // tellStatus reports how a send ended to the handler for it.

@@ -63,13 +63,7 @@ type ending struct {
 }
 
 // failure is the error of a send that the ending interrupts.
-func (e *ending) failure(o *outgoing) *Error {
-	err := &Error{Code: e.code}
-	if o.tries > 0 {
-		unknown(err)
-	}
-	return err
-}
+func (e *ending) failure(o *outgoing) *Error { return o.failure(&Error{Code: e.code}) }
 
 func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,7 +77,6 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 		token:    config.Token,
 		interval: 10 * time.Second,
 	}
-	s.feed = newFeed(s)
 	stopped := func(f func()) *time.Timer {
 		t := time.AfterFunc(time.Hour, f)
 		t.Stop()
@@ -153,7 +146,7 @@ func (s *session) end(e ending) {
 		s.become(ConnectionStateDisconnected, e.event, e.detail)
 	}
 	s.mu.Unlock()
-	s.feed.stop()
+	s.feed.stop(s)
 	s.cancel()
 	for _, o := range left {
 		if !o.deserted {
@@ -320,7 +313,7 @@ func (s *session) connected(conn transport.Pipeline, login *wire.LoginResponse) 
 	s.setExpiry(time.Duration(login.TokenTtlMs) * time.Millisecond)
 	s.heartbeat.Reset(s.interval)
 	s.mu.Unlock()
-	s.feed.connected(conn, login)
+	s.feed.connected(s, conn, login)
 	s.pump()
 	if first {
 		s.loggedIn <- nil
@@ -341,7 +334,7 @@ func (s *session) receive(conn transport.Pipeline) {
 			return
 		}
 		if push.Events != nil {
-			s.feed.accept(push.Events)
+			s.feed.accept(s, push.Events)
 		}
 		if len(push.Transient) > 0 {
 			s.transient(push.Transient)
@@ -366,7 +359,7 @@ func (s *session) transient(list []*wire.Message) {
 
 // disconnected takes the lost connection away. It reports whether the session goes on.
 func (s *session) disconnected() bool {
-	s.feed.disconnected()
+	s.feed.disconnected(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn = nil
@@ -427,9 +420,10 @@ func (s *session) setExpiry(ttl time.Duration) {
 	s.warning.Stop()
 	s.expiry.Stop()
 	s.expires = time.Time{}
-	if ttl <= 0 {
+	if ttl == 0 {
 		return
 	}
+	ttl = max(ttl, 0)
 	s.expires = time.Now().Add(ttl)
 	s.expiry.Reset(ttl)
 	if !s.warned {
@@ -440,7 +434,8 @@ func (s *session) setExpiry(ttl time.Duration) {
 func (s *session) warn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil || s.warned {
+	// A RenewToken may have come in between.
+	if s.why != nil || s.warned || time.Until(s.expires) > expiryWarning {
 		return
 	}
 	s.warned = true

@@ -19,14 +19,21 @@ import (
 // layout of a UUID of version 7.
 type localID [16]byte
 
-func newLocalID(now time.Time) (id localID) {
-	rand.Read(id[6:])
+// The last four bytes name the ZIM that made it, so that it knows its own messages again.
+func (z *ZIM) newLocalID(now time.Time) (id localID) {
+	rand.Read(id[6:12])
+	copy(id[12:], z.run[:])
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(id[:6], ms[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 	return id
+}
+
+// sentHere reports whether a message with that local ID was sent by z. The ID is empty in messages of others.
+func (z *ZIM) sentHere(id []byte) bool {
+	return len(id) == len(localID{}) && string(id[12:]) == string(z.run[:4])
 }
 
 func (id localID) String() string {

@@ -69,8 +69,9 @@ type ZIM struct {
 	dispatch *dispatcher   // immutable
 
 	mu        sync.Mutex
-	destroyed bool     // guarded by mu
-	session   *session // guarded by mu; the last login's, nil before the first
+	destroyed bool             // guarded by mu
+	session   *session         // guarded by mu; the last login's, nil before the first
+	feeds     map[string]*feed // guarded by mu; by user
 }
 
 // New returns a ZIM that is logged out. It does no I/O and starts no goroutine. It fails with [ErrCommonParamsInvalid] if the
@@ -120,6 +121,7 @@ func newZIM(op string, config AppConfig) (*ZIM, *Error) {
 		normal: config.Limits.limiter(config.Limits.SendRate),
 		high:   config.Limits.limiter(config.Limits.HighPrioritySendRate),
 	}
+	z.feeds = make(map[string]*feed)
 	rand.Read(z.run[:])
 	z.dispatch = newDispatcher(config.EventBuffer, z.log)
 	return z, nil

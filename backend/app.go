@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"golang.org/x/time/rate"
-
 	"github.com/zim-go/zim/token"
 )
 
@@ -86,13 +84,6 @@ func (l *Limits) fill() error {
 		l.LoginRate = 10
 	}
 	return nil
-}
-
-func (l *Limits) sends(factor float64) *rate.Limiter {
-	if l.SendRate < 0 {
-		return rate.NewLimiter(rate.Inf, 0)
-	}
-	return rate.NewLimiter(rate.Limit(l.SendRate*factor), int(float64(l.SendBurst)*factor))
 }
 
 func (a *App) fill() error {

@@ -63,7 +63,6 @@ type attachment struct {
 	command command
 
 	mu      sync.Mutex
-	gone    bool        // guarded by mu; the connection ended
 	session *session    // guarded by mu; nil until the login
 	login   *time.Timer // guarded by mu; how long that may take
 }
@@ -90,7 +89,6 @@ func (a *attachment) Detached() { a.detached(StatusOnline) }
 func (a *attachment) detached(status OnlineStatus) {
 	a.mu.Lock()
 	s := a.session
-	a.gone = true
 	a.login.Stop()
 	a.mu.Unlock()
 	if s != nil {

@@ -16,6 +16,14 @@ type gate struct {
 	counts   map[string]int            // guarded by mu; the same by address
 	failures map[string]*rate.Limiter  // guarded by mu
 	logins   map[userKey]*rate.Limiter // guarded by mu
+	senders  map[sender]*rate.Limiter  // guarded by mu
+}
+
+// A sender is a client whose messages are counted, from one connection to the next.
+type sender struct {
+	user     userKey
+	instance string
+	high     bool // messages of high priority are counted apart
 }
 
 // maxLimiters is how many addresses or users are remembered before all are forgotten.
@@ -33,6 +41,7 @@ func (g *gate) forget() {
 	defer g.mu.Unlock()
 	g.failures = make(map[string]*rate.Limiter)
 	g.logins = make(map[userKey]*rate.Limiter)
+	g.senders = make(map[sender]*rate.Limiter)
 }
 
 // enter counts another connection from an address in, unless there are too many. leave counts it out once it has logged in
@@ -77,13 +86,34 @@ func (g *gate) mayLogin(user userKey, perSecond float64) bool {
 	return limiter(g.logins, user, rate.Limit(perSecond)).Allow()
 }
 
+// sends returns the limiter for a client's messages.
+func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *rate.Limiter {
+	if limits.SendRate < 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	factor := 1.0
+	if high {
+		factor = 2
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return remember(g.senders, sender{user, instance, high}, func() *rate.Limiter {
+		return rate.NewLimiter(rate.Limit(limits.SendRate*factor), int(float64(limits.SendBurst)*factor))
+	})
+}
+
+// limiter returns the limiter for a key, which lets a second's worth through at once.
 func limiter[K comparable](m map[K]*rate.Limiter, key K, limit rate.Limit) *rate.Limiter {
+	return remember(m, key, func() *rate.Limiter { return rate.NewLimiter(limit, max(int(limit), 1)) })
+}
+
+func remember[K comparable](m map[K]*rate.Limiter, key K, fresh func() *rate.Limiter) *rate.Limiter {
 	l := m[key]
 	if l == nil {
 		if len(m) >= maxLimiters {
 			clear(m)
 		}
-		l = rate.NewLimiter(limit, max(int(limit), 1))
+		l = fresh()
 		m[key] = l
 	}
 	return l

@@ -20,6 +20,7 @@ type userKey struct {
 
 // A session is a login on the attachment that carries it now.
 type session struct {
+	hub        *hub
 	link       Link
 	app        *App
 	key        userKey
@@ -33,6 +34,7 @@ type session struct {
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
 	batch wire.EventBatch
+	bytes int // in batch
 
 	mu      sync.Mutex
 	revoked bool             // guarded by mu; nothing of the session is committed any more
@@ -40,10 +42,11 @@ type session struct {
 	handled uint64           // guarded by mu; as far as it was kept
 }
 
+// revoke fences the session, or gives it back if it is not over.
 func (s *session) revoke(revoked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.revoked = revoked
+	s.revoked = revoked || s.over != nil
 }
 
 // fenced reports whether nothing of the session may be committed.
@@ -63,6 +66,7 @@ func (s *session) finish(end *wire.SessionEnd, status int, reason string) {
 	}
 	s.mu.Unlock()
 	if first {
+		s.hub.remove(s, StatusOffline)
 		s.link.Push(&wire.Push{SessionEnd: end})
 		s.link.Close(status, reason)
 	}
@@ -208,32 +212,49 @@ func (s *Server) UserOnline(app uint32, userID string) bool {
 
 // Kick ends all sessions of a user, as an administrator would. It returns how many there were.
 func (s *Server) Kick(app uint32, userID string) (int, error) {
-	var kicked []*session
-	err := s.store.Update(func(tx *store.Tx) error {
-		kicked = s.hub.sessions(userKey{app, userID})
-		u, err := tx.User(app, userID)
-		if u == nil || err != nil {
-			return err
-		}
-		logins, err := tx.Logins(u)
-		if err != nil {
-			return err
-		}
-		for _, l := range logins {
-			l.Evicted = true
-			if err := tx.PutLogin(u, l); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	op := &kickOp{hub: s.hub, key: userKey{app, userID}, done: make(chan error, 1)}
+	if err := s.store.Submit(op); err != nil {
 		return 0, err
 	}
-	for _, sess := range kicked {
-		sess.finish(&wire.SessionEnd{Reason: wire.SessionEndReason_SESSION_END_REASON_KICKED_OUT}, statusKickedOut, "kicked out")
+	err := <-op.done
+	return op.kicked, err
+}
+
+// A kickOp evicts all runs of a user.
+type kickOp struct {
+	hub    *hub
+	key    userKey
+	kicked int
+	done   chan error
+}
+
+func (op *kickOp) Do(tx *store.Tx) error {
+	u, err := tx.User(op.key.app, op.key.id)
+	if u == nil || err != nil {
+		return err
 	}
-	return len(kicked), nil
+	logins, err := tx.Logins(u)
+	if err != nil {
+		return err
+	}
+	for _, l := range logins {
+		l.Evicted = true
+		if err := tx.PutLogin(u, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (op *kickOp) Done(err error) {
+	if err == nil {
+		// Those of the same transaction are there by now.
+		for _, s := range op.hub.sessions(op.key) {
+			op.kicked++
+			s.finish(&wire.SessionEnd{Reason: wire.SessionEndReason_SESSION_END_REASON_KICKED_OUT}, statusKickedOut, "kicked out")
+		}
+	}
+	op.done <- err
 }
 
 // Disconnect cuts the connections of a user, without a word, as a broken network would. It returns how many there were.
@@ -257,7 +278,8 @@ func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
 			continue // a hole: the client asks for what follows it
 		}
 		b.Events = append(b.Events, e)
-		if len(b.Events) >= maxPush {
+		s.bytes += len(e.GetMessage().GetContent()) + len(e.GetMessage().GetExtendedData())
+		if len(b.Events) >= maxPush || s.bytes >= maxSyncBytes {
 			h.push(s)
 		}
 	}
@@ -283,7 +305,7 @@ func (h *hub) push(s *session) {
 		h.server.log.Debug("backend: push dropped", "app", s.key.app, "user", s.key.id, "err", err)
 	}
 	clear(s.batch.Events)
-	s.batch.Events = s.batch.Events[:0]
+	s.batch.Events, s.bytes = s.batch.Events[:0], 0
 }
 
 // Register makes users who have not logged in yet. Those who exist stay as they are.

@@ -102,13 +102,13 @@ type loginOp struct {
 	session  *session
 	resp     *wire.LoginResponse
 	refused  *wire.Error
-	evicted  []*session // other devices
-	replaced []*session // earlier connections of the same run
+	others   map[string]bool // instances that are evicted
+	evicted  []*session      // other devices
+	replaced []*session      // earlier connections of the same run
 }
 
 func (op *loginOp) Do(tx *store.Tx) error {
-	op.revoke(false)
-	op.refused, op.evicted, op.replaced = nil, nil, nil
+	op.refused, op.evicted, op.replaced, op.others = nil, nil, nil, make(map[string]bool)
 	u, err := tx.User(op.app.ID, op.req.UserId)
 	if err != nil {
 		return err
@@ -154,18 +154,31 @@ func (op *loginOp) Do(tx *store.Tx) error {
 		return err
 	}
 	op.session = op.newSession(login)
-	for _, other := range op.a.server.hub.sessions(op.session.key) {
-		switch {
-		case other.instance == op.session.instance:
-			op.replaced = append(op.replaced, other)
-		case slices.ContainsFunc(logins, func(l store.Login) bool { return l.Evicted && string(l.Instance) == other.instance }):
-			op.evicted = append(op.evicted, other)
-		}
+	for _, l := range logins {
+		op.others[string(l.Instance)] = l.Evicted
 	}
+	op.find()
 	// From here on, nothing of theirs is committed, not even in this transaction.
 	op.revoke(true)
 	return op.locate(tx, u)
 }
+
+// find looks for the sessions that the login takes the place of.
+func (op *loginOp) find() {
+	op.evicted, op.replaced = nil, nil
+	for _, other := range op.a.server.hub.sessions(op.session.key) {
+		switch {
+		case other == op.session:
+		case other.instance == op.session.instance:
+			op.replaced = append(op.replaced, other)
+		case op.others[other.instance]:
+			op.evicted = append(op.evicted, other)
+		}
+	}
+}
+
+// Undo gives the sessions back when the transaction was undone.
+func (op *loginOp) Undo() { op.revoke(false) }
 
 func (op *loginOp) revoke(revoked bool) {
 	for _, s := range slices.Concat(op.evicted, op.replaced) {
@@ -186,6 +199,20 @@ func statusEnds(seconds int64) int64 {
 // evict marks the logins that the newcomer takes the place of, the earliest first. logins are the others', the latest
 // first.
 func (op *loginOp) evict(tx *store.Tx, u *store.User, logins []store.Login) error {
+	// Runs that are not here take room only if there is some: they may never come back.
+	here := make(map[string]bool)
+	for _, s := range op.a.server.hub.sessions(userKey{op.app.ID, op.req.UserId}) {
+		here[s.instance] = true
+	}
+	slices.SortStableFunc(logins, func(a, b store.Login) int {
+		switch x, y := here[string(a.Instance)], here[string(b.Instance)]; {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
 	policy := op.app.Devices
 	room := policy.Native
 	if isWeb(op.req.Platform) {
@@ -228,8 +255,9 @@ func (op *loginOp) newSession(l store.Login) *session {
 		device:     l.DeviceID,
 		platform:   l.Platform,
 		generation: l.Generation,
-		normal:     op.app.Limits.sends(1),
-		high:       op.app.Limits.sends(2),
+		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
+		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
+		hub:        op.a.server.hub,
 	}
 }
 
@@ -293,7 +321,6 @@ func (op *loginOp) Done(err error) {
 	defer close(op.done)
 	a := op.a
 	if err != nil {
-		op.revoke(false)
 		a.server.log.Error("backend: login not stored", "app", op.req.AppId, "err", err)
 		a.storeFailed(op.id, err)
 		return
@@ -304,22 +331,24 @@ func (op *loginOp) Done(err error) {
 		a.link.Close(statusKickedOut, "another device has logged in")
 		return
 	}
+	s := op.session
+	s.expiry = time.AfterFunc(op.ttl, func() { expireToken(s) })
 	a.mu.Lock()
-	if s := op.session; !a.gone {
-		s.expiry = time.AfterFunc(op.ttl, func() { expireToken(s) })
-		a.session = s
-		// Whoever knows of the login finds the session.
-		a.server.hub.add(s)
-	}
+	a.session = s
 	a.login.Stop()
 	a.mu.Unlock()
 	a.leave()
 	a.link.Trust()
+	// Whoever knows of the login finds the session.
+	a.server.hub.add(s)
 	a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Login{Login: op.resp}})
+	// A login of the same transaction may have come in since.
+	op.find()
 	for _, other := range op.evicted {
 		other.finish(kickedOut(op.req.Platform), statusKickedOut, "another device has logged in")
 	}
 	for _, other := range op.replaced {
+		other.revoke(true)
 		other.link.Close(statusReplaced, "the client has a newer connection")
 		a.server.hub.remove(other, StatusOnline)
 	}

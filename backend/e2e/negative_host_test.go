@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -65,6 +66,7 @@ func hostile(t *testing.T, options zimtest.Options, attack func(t *testing.T, h 
 		config := options.Config
 		options.Config = func(c *backend.Config) {
 			h.store = c.Store
+			c.Logger = slog.New(slog.NewTextHandler(&h.log, nil))
 			if config != nil {
 				config(c)
 			}

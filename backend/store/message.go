@@ -124,9 +124,6 @@ func (tx *Tx) AppendMessage(c *Conversation, m *Message) (again, same bool, err 
 		return false, false, ErrNumbersUsedUp
 	}
 	m.Place, m.Time, m.ID = place(c.ID, c.last+1), time.Now().UnixMilli(), tx.store.NextID()
-	if err := tx.reserveID(m.ID); err != nil {
-		return false, false, err
-	}
 	stmt := tx.conn.Prep(`INSERT INTO message (place, id, sender, client_id, hash, time, type, priority, content, extended)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place >> 32, sender, client_id) DO NOTHING`)
 	stmt.BindInt64(1, m.Place)
@@ -144,7 +141,7 @@ func (tx *Tx) AppendMessage(c *Conversation, m *Message) (again, same bool, err 
 	}
 	if tx.conn.Changes() == 1 {
 		c.last++
-		return false, false, nil
+		return false, false, tx.reserveID(m.ID)
 	}
 	again, same, err = tx.findMessage(c.ID, m)
 	return again, same, err

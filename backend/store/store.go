@@ -77,6 +77,13 @@ type Op interface {
 	Done(err error)
 }
 
+// An Undoer is an Op that has effects outside of the transaction.
+type Undoer interface {
+	Op
+	// Undo is called after Do when the transaction was undone.
+	Undo()
+}
+
 // Open opens the file at path, and makes it if there is none. A file that a newer version has written is refused.
 func Open(path string, opts Options) (*Store, error) {
 	s := &Store{

@@ -92,6 +92,11 @@ func (w *writer) transaction(ops []Op) error {
 		return nil
 	}
 	w.tx.cache = newCache()
+	for _, op := range ops {
+		if u, ok := op.(Undoer); ok {
+			u.Undo()
+		}
+	}
 	if !conn.AutocommitEnabled() {
 		if undo := sqlitex.ExecuteTransient(conn, "ROLLBACK", nil); undo != nil {
 			w.s.fail(undo)

@@ -93,10 +93,9 @@ func TestConnectionStays(t *testing.T) {
 		cancel()
 		l.Close()
 		go client.Write([]byte("hi"))
-		if b := make([]byte, 2); true {
-			if _, err := io.ReadFull(server, b); err != nil || string(b) != "hi" {
-				t.Errorf("got %q, %v, want hi", b, err)
-			}
+		b := make([]byte, 2)
+		if _, err := io.ReadFull(server, b); err != nil || string(b) != "hi" {
+			t.Errorf("got %q, %v, want hi", b, err)
 		}
 		client.Close()
 		if _, err := server.Read(make([]byte, 1)); err != io.EOF {

@@ -182,7 +182,8 @@ func TestMessageBound(t *testing.T) {
 	})
 }
 
-// Whose other side reads too slowly is told so, and what was accepted arrives.
+// For a client that reads too slowly, pushes are left out, which it can ask for; but an answer can't be, and so the client has
+// to come again. What was accepted arrives.
 func TestPeerIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStream()
@@ -201,20 +202,21 @@ func TestPeerIsSlow(t *testing.T) {
 				synctest.Wait()
 			}
 		}
+		if n := accepted * size; n < 1<<20 || n > 1<<20+3*size {
+			t.Errorf("got %d bytes accepted, want about %d", n, 1<<20)
+		}
+		if err := peer.Push(pushing(0, size)); !errors.Is(err, mux.ErrSlow) {
+			t.Errorf("a second push: got %v, want mux.ErrSlow", err)
+		}
 		if err := peer.Reply(1, new(wire.Response)); !errors.Is(err, mux.ErrSlow) {
 			t.Errorf("Reply: got %v, want mux.ErrSlow", err)
 		}
-		if n := accepted * size; n < 1<<20 || n > 1<<20+3*size {
-			t.Errorf("got %d bytes accepted, want about %d", n, 1<<20)
+		if err := peer.Push(pushing(0, size)); !errors.Is(err, transport.ErrClosed) {
+			t.Errorf("after the reply: got %v, want transport.ErrClosed", err)
 		}
 		for got := 0; got < accepted; {
 			got += len(decode(t, <-s.out))
 		}
-		synctest.Wait()
-		if err := peer.Push(pushing(0, size)); err != nil {
-			t.Errorf("once the other side reads: %v", err)
-		}
-		s.Close(0, "")
 		peer.Serve(nil)
 	})
 }

@@ -65,10 +65,11 @@ func (p *Peer) Serve(handle func(id uint64, req *wire.Request)) error {
 	return err
 }
 
-// The WebSocket statuses for bytes that make no sense, and for a message that is text.
+// The WebSocket statuses for bytes that make no sense, for a message that is text, and for a client that reads too slowly.
 const (
 	StatusProtocolError   = 1002
 	StatusUnsupportedData = 1003
+	StatusTryLater        = 1013
 )
 
 // Trust raises the limits: the client has logged in.
@@ -88,6 +89,10 @@ func (p *Peer) Reply(id uint64, resp *wire.Response) error {
 	err := p.out.add(f)
 	f.Id, f.Response = 0, nil
 	frames.Put(f)
+	if errors.Is(err, ErrSlow) {
+		// Unlike a push, an answer is missed for good. On another connection the client asks again.
+		p.Close(StatusTryLater, "the client reads too slowly")
+	}
 	return err
 }
 
