@@ -4,10 +4,7 @@ go 1.26.0
 
 require (
 	github.com/coder/websocket v1.8.15
+	github.com/golang-jwt/jwt/v5 v5.3.1
+	golang.org/x/time v0.16.0
 	google.golang.org/protobuf v1.36.12
-)
-
-require (
-	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
-	golang.org/x/time v0.16.0 // indirect
 )

@@ -96,9 +96,7 @@ func (a *attachment) detached(status OnlineStatus) {
 			status = StatusOffline
 		}
 		a.server.hub.remove(s, status)
-		if s.expiry != nil {
-			s.expiry.Stop()
-		}
+		s.expiry.Stop()
 	}
 	a.server.hub.detach(a.link)
 	a.server.work.Done()

@@ -30,7 +30,7 @@ type session struct {
 	generation int64
 	normal     *rate.Limiter // sends of low and medium priority
 	high       *rate.Limiter // sends of high priority
-	expiry     *time.Timer   // when the token ends; nil if it doesn't
+	expiry     *time.Timer   // when the token ends
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
 	batch wire.EventBatch

@@ -370,9 +370,7 @@ func (a *attachment) renewToken(s *session, id uint64, req *wire.RenewTokenReque
 		return
 	}
 	ttl := time.Until(claims.Expires)
-	if s.expiry != nil {
-		s.expiry.Reset(ttl)
-	}
+	s.expiry.Reset(ttl)
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_RenewToken{RenewToken: &wire.RenewTokenResponse{TokenTtlMs: ttl.Milliseconds()}}})
 }
 

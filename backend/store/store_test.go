@@ -127,7 +127,7 @@ func TestReopen(t *testing.T) {
 	}
 	update(t, s, func(tx *store.Tx) error {
 		m, again, same, err := send(tx, "alice", "bob", 0, "hello")
-		if !again || !same || m.Seq() != 1 {
+		if err != nil || !again || !same || m.Seq() != 1 {
 			t.Errorf("the first message again: got %d, %v, %v, want 1, true, true", m.Seq(), again, same)
 		}
 		if m, _, _, err = send(tx, "alice", "bob", 3, "hello"); m.Seq() != 4 {

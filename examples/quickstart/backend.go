@@ -51,7 +51,7 @@ func withBackend(use func(url string) error) (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = errors.Join(err, b.Shutdown(ctx), web.Shutdown(ctx))
-		if e := <-served; e != http.ErrServerClosed {
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 			err = errors.Join(err, e)
 		}
 	}()

@@ -58,6 +58,8 @@ func describe(m *zim.Message) string {
 		what = string(c.Message)
 	case *zim.CustomMessage:
 		what = c.Message
+	default: // a kind that is newer than this program
+		what = "?"
 	}
 	if m.Seq == 0 { // not stored, or not yet
 		return fmt.Sprintf("%v %q (%v)", m.Content.Type(), what, m.SentStatus)

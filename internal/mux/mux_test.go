@@ -218,6 +218,9 @@ func TestPeerIsSlow(t *testing.T) {
 			got += len(decode(t, <-s.out))
 		}
 		peer.Serve(nil)
+		if s.status != mux.StatusTryLater {
+			t.Errorf("got the status %d, want %d", s.status, mux.StatusTryLater)
+		}
 	})
 }
 
