@@ -67,7 +67,7 @@ func (s *Server) authenticate(req *wire.LoginRequest) (app *App, ttl time.Durati
 	if req.Resume && errors.Is(err, token.ErrTooShort) {
 		// It was long enough at the login. What counts now is that it has not expired.
 		claims, err = app.Verifier.Verify(req.Token, req.UserId, now.Add(-minRemaining))
-		if errors.Is(err, token.ErrTooShort) {
+		if errors.Is(err, token.ErrTooShort) || err == nil && !claims.Expires.After(now) {
 			err = token.ErrExpired
 		}
 	}

@@ -191,22 +191,35 @@ func TestReadLimit(t *testing.T) {
 	}
 }
 
-// A text message is reported, and it is the owner who closes the stream for it.
-func TestText(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		read := make(chan error, 1)
-		l := serve(t, func(s *wsstream.Stream) { read <- mux.NewPeer(s).Serve(nil) })
-		_, conn := dial(t, l)
-		if err := conn.Write(t.Context(), websocket.MessageText, []byte(`{"id":1}`)); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusUnsupportedData {
-			t.Errorf("got %v, want the status %v", err, websocket.StatusUnsupportedData)
-		}
-		if err := <-read; !errors.Is(err, mux.ErrText) {
-			t.Errorf("Serve: got %v, want mux.ErrText", err)
-		}
-	})
+// What is wrong with a message is reported, and it is the owner who closes the stream for it.
+func TestBadMessage(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		typ    websocket.MessageType
+		msg    string
+		err    error
+		status websocket.StatusCode
+	}{
+		{"text", websocket.MessageText, `{"id":1}`, mux.ErrText, websocket.StatusUnsupportedData},
+		{"no frame", websocket.MessageBinary, "\xff", mux.ErrMalformed, websocket.StatusProtocolError},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				served := make(chan error, 1)
+				l := serve(t, func(s *wsstream.Stream) { served <- mux.NewPeer(s).Serve(nil) })
+				_, conn := dial(t, l)
+				if err := conn.Write(t.Context(), test.typ, []byte(test.msg)); err != nil {
+					t.Fatal(err)
+				}
+				if _, _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != test.status {
+					t.Errorf("got %v, want the status %v", err, test.status)
+				}
+				if err := <-served; !errors.Is(err, test.err) {
+					t.Errorf("Serve: got %v, want %v", err, test.err)
+				}
+			})
+		})
+	}
 }
 
 // Silence is known from other ends of a stream, also in the middle of a message.
