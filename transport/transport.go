@@ -42,8 +42,9 @@ type Conn interface {
 	// other request on the Conn. The request must not be changed before RoundTrip returned nor, if it failed, after.
 	RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error)
 
-	// Receive returns the next thing that the service pushed, in order. After an error the Conn is finished: every later
-	// call of any method but Close fails too.
+	// Receive returns the next thing that the service pushed, in order; what it pushed before it closed the Conn comes before
+	// the error. After an error other than ctx's own, the Conn is finished: every later call of any method but Close fails
+	// too. Receive is to be called again without a long pause: a Conn may stop to read, answers included, while pushes wait.
 	Receive(ctx context.Context) (*wire.Push, error)
 
 	// Close gives up the Conn, unblocks the other methods and waits for the Conn's own goroutines. It is idempotent.
