@@ -357,3 +357,19 @@ func TestClosed(t *testing.T) {
 		t.Error("Failed is not closed")
 	}
 }
+
+// A file belongs to one store at a time: what a store remembers of it would be wrong.
+func TestOpenTwice(t *testing.T) {
+	path := file(t)
+	s := open(t, path)
+	if second, err := store.Open(path, store.Options{}); err == nil {
+		second.Close()
+		t.Error("it was opened twice")
+	}
+	update(t, s, func(tx *store.Tx) error {
+		_, err := tx.Register(app, "alice", "")
+		return err
+	})
+	s.Close()
+	open(t, path)
+}
