@@ -38,6 +38,7 @@ func (c *client) canceledSend(t *testing.T) *zim.Message {
 	if !errors.Is(err, zim.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) || m == nil {
 		t.Fatalf("got %v, %v, want an unknown outcome", m, err)
 	}
+	synctest.Wait()
 	return m
 }
 
