@@ -44,18 +44,11 @@ func (tx *Tx) conversation(key conversationKey) (*Conversation, error) {
 		return c, nil
 	}
 	c := new(Conversation)
-	stmt := tx.conn.Prep("SELECT id FROM conversation WHERE app_id = ? AND type = ? AND a = ? AND b = ?")
-	key.bind(stmt)
-	ok, err := stmt.Step()
-	if ok {
-		c.ID = stmt.ColumnInt64(0)
-	}
-	if reset := stmt.Reset(); err == nil {
-		err = reset
-	}
+	id, ok, err := tx.findConversation(key)
 	if err != nil {
 		return nil, err
 	}
+	c.ID = id
 	if ok {
 		if c.last, err = tx.lastSeq("message", c.ID); err != nil {
 			return nil, err
@@ -75,6 +68,17 @@ func (tx *Tx) conversation(key conversationKey) (*Conversation, error) {
 	}
 	tx.cache.conversations[key] = c
 	return c, nil
+}
+
+// findConversation looks for the row of a conversation.
+func (tx *Tx) findConversation(key conversationKey) (id int64, ok bool, err error) {
+	stmt := tx.conn.Prep("SELECT id FROM conversation WHERE app_id = ? AND type = ? AND a = ? AND b = ?")
+	key.bind(stmt)
+	defer stmt.Reset()
+	if ok, err = stmt.Step(); ok {
+		id = stmt.ColumnInt64(0)
+	}
+	return id, ok, err
 }
 
 func (k *conversationKey) bind(stmt *sqlite.Stmt) {
@@ -153,14 +157,7 @@ func (tx *Tx) FindMessage(app uint32, a, b string, m *Message) (found, same bool
 	if a > b {
 		a, b = b, a
 	}
-	stmt := tx.conn.Prep("SELECT id FROM conversation WHERE app_id = ? AND type = ? AND a = ? AND b = ?")
-	key := conversationKey{app, ConversationPeer, a, b}
-	key.bind(stmt)
-	ok, err := stmt.Step()
-	id := stmt.ColumnInt64(0)
-	if reset := stmt.Reset(); err == nil {
-		err = reset
-	}
+	id, ok, err := tx.findConversation(conversationKey{app, ConversationPeer, a, b})
 	if !ok {
 		return false, false, err
 	}
