@@ -12,16 +12,38 @@ func _() {
 	_ = x[kindError-1]
 	_ = x[kindTokenWillExpire-2]
 	_ = x[kindConnectionStateChanged-3]
-	_ = x[kindPeerMessageReceived-4]
-	_ = x[kindMessageSentStatusChanged-5]
-	_ = x[kindSyncReset-6]
-	_ = x[kindEventsDropped-7]
-	_ = x[kindCount-8]
+	_ = x[kindConversationChanged-4]
+	_ = x[kindConversationTotalUnreadMessageCountUpdated-5]
+	_ = x[kindConversationMessageReceiptChanged-6]
+	_ = x[kindConversationsAllDeleted-7]
+	_ = x[kindConversationSyncStateChanged-8]
+	_ = x[kindPeerMessageReceived-9]
+	_ = x[kindRoomMessageReceived-10]
+	_ = x[kindGroupMessageReceived-11]
+	_ = x[kindBroadcastMessageReceived-12]
+	_ = x[kindMessageSentStatusChanged-13]
+	_ = x[kindMessageReceiptChanged-14]
+	_ = x[kindMessageRevokeReceived-15]
+	_ = x[kindMessageReactionsChanged-16]
+	_ = x[kindMessageDeleted-17]
+	_ = x[kindMessageRepliedInfoChanged-18]
+	_ = x[kindMessageRepliedCountChanged-19]
+	_ = x[kindMessageEdited-20]
+	_ = x[kindMessagePinStatusChanged-21]
+	_ = x[kindRoomStateChanged-22]
+	_ = x[kindRoomMemberJoined-23]
+	_ = x[kindRoomMemberLeft-24]
+	_ = x[kindGroupStateChanged-25]
+	_ = x[kindGroupMemberStateChanged-26]
+	_ = x[kindGroupMemberInfoUpdated-27]
+	_ = x[kindSyncReset-28]
+	_ = x[kindEventsDropped-29]
+	_ = x[kindCount-30]
 }
 
-const _eventKind_name = "AnyErrorTokenWillExpireConnectionStateChangedPeerMessageReceivedMessageSentStatusChangedSyncResetEventsDroppedCount"
+const _eventKind_name = "AnyErrorTokenWillExpireConnectionStateChangedConversationChangedConversationTotalUnreadMessageCountUpdatedConversationMessageReceiptChangedConversationsAllDeletedConversationSyncStateChangedPeerMessageReceivedRoomMessageReceivedGroupMessageReceivedBroadcastMessageReceivedMessageSentStatusChangedMessageReceiptChangedMessageRevokeReceivedMessageReactionsChangedMessageDeletedMessageRepliedInfoChangedMessageRepliedCountChangedMessageEditedMessagePinStatusChangedRoomStateChangedRoomMemberJoinedRoomMemberLeftGroupStateChangedGroupMemberStateChangedGroupMemberInfoUpdatedSyncResetEventsDroppedCount"
 
-var _eventKind_index = [...]uint8{0, 3, 8, 23, 45, 64, 88, 97, 110, 115}
+var _eventKind_index = [...]uint16{0, 3, 8, 23, 45, 64, 106, 139, 162, 190, 209, 228, 248, 272, 296, 317, 338, 361, 375, 400, 426, 439, 462, 478, 494, 508, 525, 548, 570, 579, 592, 597}
 
 func (i eventKind) String() string {
 	idx := int(i) - 0

@@ -16,8 +16,30 @@ const (
 	kindError
 	kindTokenWillExpire
 	kindConnectionStateChanged
+	kindConversationChanged
+	kindConversationTotalUnreadMessageCountUpdated
+	kindConversationMessageReceiptChanged
+	kindConversationsAllDeleted
+	kindConversationSyncStateChanged
 	kindPeerMessageReceived
+	kindRoomMessageReceived
+	kindGroupMessageReceived
+	kindBroadcastMessageReceived
 	kindMessageSentStatusChanged
+	kindMessageReceiptChanged
+	kindMessageRevokeReceived
+	kindMessageReactionsChanged
+	kindMessageDeleted
+	kindMessageRepliedInfoChanged
+	kindMessageRepliedCountChanged
+	kindMessageEdited
+	kindMessagePinStatusChanged
+	kindRoomStateChanged
+	kindRoomMemberJoined
+	kindRoomMemberLeft
+	kindGroupStateChanged
+	kindGroupMemberStateChanged
+	kindGroupMemberInfoUpdated
 	kindSyncReset
 	kindEventsDropped
 	kindCount

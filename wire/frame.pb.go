@@ -157,6 +157,31 @@ type Request struct {
 	//	*Request_Heartbeat
 	//	*Request_Sync
 	//	*Request_SendMessage
+	//	*Request_EditMessage
+	//	*Request_RevokeMessage
+	//	*Request_DeleteMessages
+	//	*Request_QueryMessages
+	//	*Request_QueryPinnedMessages
+	//	*Request_QueryCombineMessage
+	//	*Request_QueryRepliedMessages
+	//	*Request_Receipts
+	//	*Request_QueryReceiptMembers
+	//	*Request_React
+	//	*Request_QueryReactionUsers
+	//	*Request_PinMessage
+	//	*Request_QueryConversations
+	//	*Request_QueryTotalUnread
+	//	*Request_ChangeConversations
+	//	*Request_ReadConversation
+	//	*Request_EnterRoom
+	//	*Request_LeaveRoom
+	//	*Request_QueryRoomMembers
+	//	*Request_CreateGroup
+	//	*Request_Group
+	//	*Request_GroupUsers
+	//	*Request_QueryGroups
+	//	*Request_QueryGroupMembers
+	//	*Request_Upload
 	Body          isRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -253,6 +278,231 @@ func (x *Request) GetSendMessage() *SendMessageRequest {
 	return nil
 }
 
+func (x *Request) GetEditMessage() *EditMessageRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_EditMessage); ok {
+			return x.EditMessage
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetRevokeMessage() *RevokeMessageRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_RevokeMessage); ok {
+			return x.RevokeMessage
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetDeleteMessages() *DeleteMessagesRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_DeleteMessages); ok {
+			return x.DeleteMessages
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryMessages() *QueryMessagesRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryMessages); ok {
+			return x.QueryMessages
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryPinnedMessages() *QueryPinnedMessagesRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryPinnedMessages); ok {
+			return x.QueryPinnedMessages
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryCombineMessage() *QueryCombineMessageRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryCombineMessage); ok {
+			return x.QueryCombineMessage
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryRepliedMessages() *QueryRepliedMessagesRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryRepliedMessages); ok {
+			return x.QueryRepliedMessages
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetReceipts() *ReceiptsRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Receipts); ok {
+			return x.Receipts
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryReceiptMembers() *QueryReceiptMembersRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryReceiptMembers); ok {
+			return x.QueryReceiptMembers
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetReact() *ReactRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_React); ok {
+			return x.React
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryReactionUsers() *QueryReactionUsersRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryReactionUsers); ok {
+			return x.QueryReactionUsers
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetPinMessage() *PinMessageRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_PinMessage); ok {
+			return x.PinMessage
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryConversations() *QueryConversationsRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryConversations); ok {
+			return x.QueryConversations
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryTotalUnread() *QueryTotalUnreadRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryTotalUnread); ok {
+			return x.QueryTotalUnread
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetChangeConversations() *ChangeConversationsRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_ChangeConversations); ok {
+			return x.ChangeConversations
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetReadConversation() *ReadConversationRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_ReadConversation); ok {
+			return x.ReadConversation
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetEnterRoom() *EnterRoomRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_EnterRoom); ok {
+			return x.EnterRoom
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetLeaveRoom() *LeaveRoomRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_LeaveRoom); ok {
+			return x.LeaveRoom
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryRoomMembers() *QueryRoomMembersRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryRoomMembers); ok {
+			return x.QueryRoomMembers
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetCreateGroup() *CreateGroupRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_CreateGroup); ok {
+			return x.CreateGroup
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetGroup() *GroupRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Group); ok {
+			return x.Group
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetGroupUsers() *GroupUsersRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_GroupUsers); ok {
+			return x.GroupUsers
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryGroups() *QueryGroupsRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryGroups); ok {
+			return x.QueryGroups
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQueryGroupMembers() *QueryGroupMembersRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_QueryGroupMembers); ok {
+			return x.QueryGroupMembers
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetUpload() *UploadRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Upload); ok {
+			return x.Upload
+		}
+	}
+	return nil
+}
+
 type isRequest_Body interface {
 	isRequest_Body()
 }
@@ -281,6 +531,106 @@ type Request_SendMessage struct {
 	SendMessage *SendMessageRequest `protobuf:"bytes,6,opt,name=send_message,json=sendMessage,proto3,oneof"`
 }
 
+type Request_EditMessage struct {
+	EditMessage *EditMessageRequest `protobuf:"bytes,7,opt,name=edit_message,json=editMessage,proto3,oneof"`
+}
+
+type Request_RevokeMessage struct {
+	RevokeMessage *RevokeMessageRequest `protobuf:"bytes,8,opt,name=revoke_message,json=revokeMessage,proto3,oneof"`
+}
+
+type Request_DeleteMessages struct {
+	DeleteMessages *DeleteMessagesRequest `protobuf:"bytes,9,opt,name=delete_messages,json=deleteMessages,proto3,oneof"`
+}
+
+type Request_QueryMessages struct {
+	QueryMessages *QueryMessagesRequest `protobuf:"bytes,10,opt,name=query_messages,json=queryMessages,proto3,oneof"`
+}
+
+type Request_QueryPinnedMessages struct {
+	QueryPinnedMessages *QueryPinnedMessagesRequest `protobuf:"bytes,11,opt,name=query_pinned_messages,json=queryPinnedMessages,proto3,oneof"`
+}
+
+type Request_QueryCombineMessage struct {
+	QueryCombineMessage *QueryCombineMessageRequest `protobuf:"bytes,12,opt,name=query_combine_message,json=queryCombineMessage,proto3,oneof"`
+}
+
+type Request_QueryRepliedMessages struct {
+	QueryRepliedMessages *QueryRepliedMessagesRequest `protobuf:"bytes,13,opt,name=query_replied_messages,json=queryRepliedMessages,proto3,oneof"`
+}
+
+type Request_Receipts struct {
+	Receipts *ReceiptsRequest `protobuf:"bytes,14,opt,name=receipts,proto3,oneof"`
+}
+
+type Request_QueryReceiptMembers struct {
+	QueryReceiptMembers *QueryReceiptMembersRequest `protobuf:"bytes,15,opt,name=query_receipt_members,json=queryReceiptMembers,proto3,oneof"`
+}
+
+type Request_React struct {
+	React *ReactRequest `protobuf:"bytes,16,opt,name=react,proto3,oneof"`
+}
+
+type Request_QueryReactionUsers struct {
+	QueryReactionUsers *QueryReactionUsersRequest `protobuf:"bytes,17,opt,name=query_reaction_users,json=queryReactionUsers,proto3,oneof"`
+}
+
+type Request_PinMessage struct {
+	PinMessage *PinMessageRequest `protobuf:"bytes,18,opt,name=pin_message,json=pinMessage,proto3,oneof"`
+}
+
+type Request_QueryConversations struct {
+	QueryConversations *QueryConversationsRequest `protobuf:"bytes,19,opt,name=query_conversations,json=queryConversations,proto3,oneof"`
+}
+
+type Request_QueryTotalUnread struct {
+	QueryTotalUnread *QueryTotalUnreadRequest `protobuf:"bytes,20,opt,name=query_total_unread,json=queryTotalUnread,proto3,oneof"`
+}
+
+type Request_ChangeConversations struct {
+	ChangeConversations *ChangeConversationsRequest `protobuf:"bytes,21,opt,name=change_conversations,json=changeConversations,proto3,oneof"`
+}
+
+type Request_ReadConversation struct {
+	ReadConversation *ReadConversationRequest `protobuf:"bytes,22,opt,name=read_conversation,json=readConversation,proto3,oneof"`
+}
+
+type Request_EnterRoom struct {
+	EnterRoom *EnterRoomRequest `protobuf:"bytes,23,opt,name=enter_room,json=enterRoom,proto3,oneof"`
+}
+
+type Request_LeaveRoom struct {
+	LeaveRoom *LeaveRoomRequest `protobuf:"bytes,24,opt,name=leave_room,json=leaveRoom,proto3,oneof"`
+}
+
+type Request_QueryRoomMembers struct {
+	QueryRoomMembers *QueryRoomMembersRequest `protobuf:"bytes,25,opt,name=query_room_members,json=queryRoomMembers,proto3,oneof"`
+}
+
+type Request_CreateGroup struct {
+	CreateGroup *CreateGroupRequest `protobuf:"bytes,26,opt,name=create_group,json=createGroup,proto3,oneof"`
+}
+
+type Request_Group struct {
+	Group *GroupRequest `protobuf:"bytes,27,opt,name=group,proto3,oneof"`
+}
+
+type Request_GroupUsers struct {
+	GroupUsers *GroupUsersRequest `protobuf:"bytes,28,opt,name=group_users,json=groupUsers,proto3,oneof"`
+}
+
+type Request_QueryGroups struct {
+	QueryGroups *QueryGroupsRequest `protobuf:"bytes,29,opt,name=query_groups,json=queryGroups,proto3,oneof"`
+}
+
+type Request_QueryGroupMembers struct {
+	QueryGroupMembers *QueryGroupMembersRequest `protobuf:"bytes,30,opt,name=query_group_members,json=queryGroupMembers,proto3,oneof"`
+}
+
+type Request_Upload struct {
+	Upload *UploadRequest `protobuf:"bytes,31,opt,name=upload,proto3,oneof"`
+}
+
 func (*Request_Login) isRequest_Body() {}
 
 func (*Request_Logout) isRequest_Body() {}
@@ -292,6 +642,56 @@ func (*Request_Heartbeat) isRequest_Body() {}
 func (*Request_Sync) isRequest_Body() {}
 
 func (*Request_SendMessage) isRequest_Body() {}
+
+func (*Request_EditMessage) isRequest_Body() {}
+
+func (*Request_RevokeMessage) isRequest_Body() {}
+
+func (*Request_DeleteMessages) isRequest_Body() {}
+
+func (*Request_QueryMessages) isRequest_Body() {}
+
+func (*Request_QueryPinnedMessages) isRequest_Body() {}
+
+func (*Request_QueryCombineMessage) isRequest_Body() {}
+
+func (*Request_QueryRepliedMessages) isRequest_Body() {}
+
+func (*Request_Receipts) isRequest_Body() {}
+
+func (*Request_QueryReceiptMembers) isRequest_Body() {}
+
+func (*Request_React) isRequest_Body() {}
+
+func (*Request_QueryReactionUsers) isRequest_Body() {}
+
+func (*Request_PinMessage) isRequest_Body() {}
+
+func (*Request_QueryConversations) isRequest_Body() {}
+
+func (*Request_QueryTotalUnread) isRequest_Body() {}
+
+func (*Request_ChangeConversations) isRequest_Body() {}
+
+func (*Request_ReadConversation) isRequest_Body() {}
+
+func (*Request_EnterRoom) isRequest_Body() {}
+
+func (*Request_LeaveRoom) isRequest_Body() {}
+
+func (*Request_QueryRoomMembers) isRequest_Body() {}
+
+func (*Request_CreateGroup) isRequest_Body() {}
+
+func (*Request_Group) isRequest_Body() {}
+
+func (*Request_GroupUsers) isRequest_Body() {}
+
+func (*Request_QueryGroups) isRequest_Body() {}
+
+func (*Request_QueryGroupMembers) isRequest_Body() {}
+
+func (*Request_Upload) isRequest_Body() {}
 
 // Response answers one request: with an error, or with the body of the request's kind.
 type Response struct {
@@ -305,7 +705,26 @@ type Response struct {
 	//	*Response_Heartbeat
 	//	*Response_Sync
 	//	*Response_SendMessage
-	Body          isResponse_Body `protobuf_oneof:"body"`
+	//	*Response_Message
+	//	*Response_Messages
+	//	*Response_RepliedMessages
+	//	*Response_Receipts
+	//	*Response_React
+	//	*Response_ReactionUsers
+	//	*Response_Conversations
+	//	*Response_TotalUnread
+	//	*Response_ChangeConversations
+	//	*Response_EnterRoom
+	//	*Response_LeaveRoom
+	//	*Response_RoomMembers
+	//	*Response_Group
+	//	*Response_Groups
+	//	*Response_GroupMembers
+	//	*Response_Upload
+	Body isResponse_Body `protobuf_oneof:"body"`
+	// The event in the user's own feed that tells of what was done. The client waits for it, so that events come before
+	// results. Zero: there is none.
+	EventSeq      uint64 `protobuf:"varint,100,opt,name=event_seq,json=eventSeq,proto3" json:"event_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +827,157 @@ func (x *Response) GetSendMessage() *SendMessageResponse {
 	return nil
 }
 
+func (x *Response) GetMessage() *Message {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Message); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetMessages() *Messages {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Messages); ok {
+			return x.Messages
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetRepliedMessages() *RepliedMessages {
+	if x != nil {
+		if x, ok := x.Body.(*Response_RepliedMessages); ok {
+			return x.RepliedMessages
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetReceipts() *ReceiptsResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Receipts); ok {
+			return x.Receipts
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetReact() *ReactResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_React); ok {
+			return x.React
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetReactionUsers() *ReactionUsers {
+	if x != nil {
+		if x, ok := x.Body.(*Response_ReactionUsers); ok {
+			return x.ReactionUsers
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetConversations() *Conversations {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Conversations); ok {
+			return x.Conversations
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetTotalUnread() *TotalUnread {
+	if x != nil {
+		if x, ok := x.Body.(*Response_TotalUnread); ok {
+			return x.TotalUnread
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetChangeConversations() *ChangeConversationsResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_ChangeConversations); ok {
+			return x.ChangeConversations
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetEnterRoom() *EnterRoomResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_EnterRoom); ok {
+			return x.EnterRoom
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetLeaveRoom() *LeaveRoomResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_LeaveRoom); ok {
+			return x.LeaveRoom
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetRoomMembers() *RoomMembers {
+	if x != nil {
+		if x, ok := x.Body.(*Response_RoomMembers); ok {
+			return x.RoomMembers
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetGroup() *GroupResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Group); ok {
+			return x.Group
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetGroups() *Groups {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Groups); ok {
+			return x.Groups
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetGroupMembers() *GroupMembers {
+	if x != nil {
+		if x, ok := x.Body.(*Response_GroupMembers); ok {
+			return x.GroupMembers
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetUpload() *UploadResponse {
+	if x != nil {
+		if x, ok := x.Body.(*Response_Upload); ok {
+			return x.Upload
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetEventSeq() uint64 {
+	if x != nil {
+		return x.EventSeq
+	}
+	return 0
+}
+
 type isResponse_Body interface {
 	isResponse_Body()
 }
@@ -436,6 +1006,70 @@ type Response_SendMessage struct {
 	SendMessage *SendMessageResponse `protobuf:"bytes,7,opt,name=send_message,json=sendMessage,proto3,oneof"`
 }
 
+type Response_Message struct {
+	Message *Message `protobuf:"bytes,8,opt,name=message,proto3,oneof"`
+}
+
+type Response_Messages struct {
+	Messages *Messages `protobuf:"bytes,9,opt,name=messages,proto3,oneof"`
+}
+
+type Response_RepliedMessages struct {
+	RepliedMessages *RepliedMessages `protobuf:"bytes,10,opt,name=replied_messages,json=repliedMessages,proto3,oneof"`
+}
+
+type Response_Receipts struct {
+	Receipts *ReceiptsResponse `protobuf:"bytes,11,opt,name=receipts,proto3,oneof"`
+}
+
+type Response_React struct {
+	React *ReactResponse `protobuf:"bytes,12,opt,name=react,proto3,oneof"`
+}
+
+type Response_ReactionUsers struct {
+	ReactionUsers *ReactionUsers `protobuf:"bytes,13,opt,name=reaction_users,json=reactionUsers,proto3,oneof"`
+}
+
+type Response_Conversations struct {
+	Conversations *Conversations `protobuf:"bytes,14,opt,name=conversations,proto3,oneof"`
+}
+
+type Response_TotalUnread struct {
+	TotalUnread *TotalUnread `protobuf:"bytes,15,opt,name=total_unread,json=totalUnread,proto3,oneof"`
+}
+
+type Response_ChangeConversations struct {
+	ChangeConversations *ChangeConversationsResponse `protobuf:"bytes,16,opt,name=change_conversations,json=changeConversations,proto3,oneof"`
+}
+
+type Response_EnterRoom struct {
+	EnterRoom *EnterRoomResponse `protobuf:"bytes,17,opt,name=enter_room,json=enterRoom,proto3,oneof"`
+}
+
+type Response_LeaveRoom struct {
+	LeaveRoom *LeaveRoomResponse `protobuf:"bytes,18,opt,name=leave_room,json=leaveRoom,proto3,oneof"`
+}
+
+type Response_RoomMembers struct {
+	RoomMembers *RoomMembers `protobuf:"bytes,19,opt,name=room_members,json=roomMembers,proto3,oneof"`
+}
+
+type Response_Group struct {
+	Group *GroupResponse `protobuf:"bytes,20,opt,name=group,proto3,oneof"`
+}
+
+type Response_Groups struct {
+	Groups *Groups `protobuf:"bytes,21,opt,name=groups,proto3,oneof"`
+}
+
+type Response_GroupMembers struct {
+	GroupMembers *GroupMembers `protobuf:"bytes,22,opt,name=group_members,json=groupMembers,proto3,oneof"`
+}
+
+type Response_Upload struct {
+	Upload *UploadResponse `protobuf:"bytes,23,opt,name=upload,proto3,oneof"`
+}
+
 func (*Response_Login) isResponse_Body() {}
 
 func (*Response_Logout) isResponse_Body() {}
@@ -448,15 +1082,48 @@ func (*Response_Sync) isResponse_Body() {}
 
 func (*Response_SendMessage) isResponse_Body() {}
 
+func (*Response_Message) isResponse_Body() {}
+
+func (*Response_Messages) isResponse_Body() {}
+
+func (*Response_RepliedMessages) isResponse_Body() {}
+
+func (*Response_Receipts) isResponse_Body() {}
+
+func (*Response_React) isResponse_Body() {}
+
+func (*Response_ReactionUsers) isResponse_Body() {}
+
+func (*Response_Conversations) isResponse_Body() {}
+
+func (*Response_TotalUnread) isResponse_Body() {}
+
+func (*Response_ChangeConversations) isResponse_Body() {}
+
+func (*Response_EnterRoom) isResponse_Body() {}
+
+func (*Response_LeaveRoom) isResponse_Body() {}
+
+func (*Response_RoomMembers) isResponse_Body() {}
+
+func (*Response_Group) isResponse_Body() {}
+
+func (*Response_Groups) isResponse_Body() {}
+
+func (*Response_GroupMembers) isResponse_Body() {}
+
+func (*Response_Upload) isResponse_Body() {}
+
 // Push is what a backend sends on its own. The set fields belong together in the order of their numbers.
 type Push struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Consecutive events of the user's feed.
 	Events *EventBatch `protobuf:"bytes,1,opt,name=events,proto3" json:"events,omitempty"`
-	// Messages that are not stored, and so not in the feed: commands.
+	// Messages that are not stored, and so not in the feed: commands, and those of rooms and broadcasts.
 	Transient []*Message `protobuf:"bytes,2,rep,name=transient,proto3" json:"transient,omitempty"`
 	// The session is over. Nothing follows.
 	SessionEnd    *SessionEnd `protobuf:"bytes,3,opt,name=session_end,json=sessionEnd,proto3" json:"session_end,omitempty"`
+	Room          *RoomChange `protobuf:"bytes,4,opt,name=room,proto3" json:"room,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,6 +1175,13 @@ func (x *Push) GetTransient() []*Message {
 func (x *Push) GetSessionEnd() *SessionEnd {
 	if x != nil {
 		return x.SessionEnd
+	}
+	return nil
+}
+
+func (x *Push) GetRoom() *RoomChange {
+	if x != nil {
+		return x.Room
 	}
 	return nil
 }
@@ -642,12 +1316,12 @@ var File_zim_wire_v1_frame_proto protoreflect.FileDescriptor
 
 const file_zim_wire_v1_frame_proto_rawDesc = "" +
 	"\n" +
-	"\x17zim/wire/v1/frame.proto\x12\vzim.wire.v1\x1a\x17zim/wire/v1/login.proto\x1a\x19zim/wire/v1/message.proto\x1a\x16zim/wire/v1/sync.proto\"\xa1\x01\n" +
+	"\x17zim/wire/v1/frame.proto\x12\vzim.wire.v1\x1a\x1ezim/wire/v1/conversation.proto\x1a\x17zim/wire/v1/group.proto\x1a\x17zim/wire/v1/login.proto\x1a\x17zim/wire/v1/media.proto\x1a\x19zim/wire/v1/message.proto\x1a\x16zim/wire/v1/room.proto\x1a\x16zim/wire/v1/sync.proto\"\xa1\x01\n" +
 	"\x05Frame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\arequest\x18\x02 \x01(\v2\x14.zim.wire.v1.RequestR\arequest\x121\n" +
 	"\bresponse\x18\x03 \x01(\v2\x15.zim.wire.v1.ResponseR\bresponse\x12%\n" +
-	"\x04push\x18\x04 \x01(\v2\x11.zim.wire.v1.PushR\x04push\"\xf2\x02\n" +
+	"\x04push\x18\x04 \x01(\v2\x11.zim.wire.v1.PushR\x04push\"\xf7\x11\n" +
 	"\aRequest\x121\n" +
 	"\x05login\x18\x01 \x01(\v2\x19.zim.wire.v1.LoginRequestH\x00R\x05login\x124\n" +
 	"\x06logout\x18\x02 \x01(\v2\x1a.zim.wire.v1.LogoutRequestH\x00R\x06logout\x12A\n" +
@@ -655,8 +1329,38 @@ const file_zim_wire_v1_frame_proto_rawDesc = "" +
 	"renewToken\x12=\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x1d.zim.wire.v1.HeartbeatRequestH\x00R\theartbeat\x12.\n" +
 	"\x04sync\x18\x05 \x01(\v2\x18.zim.wire.v1.SyncRequestH\x00R\x04sync\x12D\n" +
-	"\fsend_message\x18\x06 \x01(\v2\x1f.zim.wire.v1.SendMessageRequestH\x00R\vsendMessageB\x06\n" +
-	"\x04body\"\xa3\x03\n" +
+	"\fsend_message\x18\x06 \x01(\v2\x1f.zim.wire.v1.SendMessageRequestH\x00R\vsendMessage\x12D\n" +
+	"\fedit_message\x18\a \x01(\v2\x1f.zim.wire.v1.EditMessageRequestH\x00R\veditMessage\x12J\n" +
+	"\x0erevoke_message\x18\b \x01(\v2!.zim.wire.v1.RevokeMessageRequestH\x00R\rrevokeMessage\x12M\n" +
+	"\x0fdelete_messages\x18\t \x01(\v2\".zim.wire.v1.DeleteMessagesRequestH\x00R\x0edeleteMessages\x12J\n" +
+	"\x0equery_messages\x18\n" +
+	" \x01(\v2!.zim.wire.v1.QueryMessagesRequestH\x00R\rqueryMessages\x12]\n" +
+	"\x15query_pinned_messages\x18\v \x01(\v2'.zim.wire.v1.QueryPinnedMessagesRequestH\x00R\x13queryPinnedMessages\x12]\n" +
+	"\x15query_combine_message\x18\f \x01(\v2'.zim.wire.v1.QueryCombineMessageRequestH\x00R\x13queryCombineMessage\x12`\n" +
+	"\x16query_replied_messages\x18\r \x01(\v2(.zim.wire.v1.QueryRepliedMessagesRequestH\x00R\x14queryRepliedMessages\x12:\n" +
+	"\breceipts\x18\x0e \x01(\v2\x1c.zim.wire.v1.ReceiptsRequestH\x00R\breceipts\x12]\n" +
+	"\x15query_receipt_members\x18\x0f \x01(\v2'.zim.wire.v1.QueryReceiptMembersRequestH\x00R\x13queryReceiptMembers\x121\n" +
+	"\x05react\x18\x10 \x01(\v2\x19.zim.wire.v1.ReactRequestH\x00R\x05react\x12Z\n" +
+	"\x14query_reaction_users\x18\x11 \x01(\v2&.zim.wire.v1.QueryReactionUsersRequestH\x00R\x12queryReactionUsers\x12A\n" +
+	"\vpin_message\x18\x12 \x01(\v2\x1e.zim.wire.v1.PinMessageRequestH\x00R\n" +
+	"pinMessage\x12Y\n" +
+	"\x13query_conversations\x18\x13 \x01(\v2&.zim.wire.v1.QueryConversationsRequestH\x00R\x12queryConversations\x12T\n" +
+	"\x12query_total_unread\x18\x14 \x01(\v2$.zim.wire.v1.QueryTotalUnreadRequestH\x00R\x10queryTotalUnread\x12\\\n" +
+	"\x14change_conversations\x18\x15 \x01(\v2'.zim.wire.v1.ChangeConversationsRequestH\x00R\x13changeConversations\x12S\n" +
+	"\x11read_conversation\x18\x16 \x01(\v2$.zim.wire.v1.ReadConversationRequestH\x00R\x10readConversation\x12>\n" +
+	"\n" +
+	"enter_room\x18\x17 \x01(\v2\x1d.zim.wire.v1.EnterRoomRequestH\x00R\tenterRoom\x12>\n" +
+	"\n" +
+	"leave_room\x18\x18 \x01(\v2\x1d.zim.wire.v1.LeaveRoomRequestH\x00R\tleaveRoom\x12T\n" +
+	"\x12query_room_members\x18\x19 \x01(\v2$.zim.wire.v1.QueryRoomMembersRequestH\x00R\x10queryRoomMembers\x12D\n" +
+	"\fcreate_group\x18\x1a \x01(\v2\x1f.zim.wire.v1.CreateGroupRequestH\x00R\vcreateGroup\x121\n" +
+	"\x05group\x18\x1b \x01(\v2\x19.zim.wire.v1.GroupRequestH\x00R\x05group\x12A\n" +
+	"\vgroup_users\x18\x1c \x01(\v2\x1e.zim.wire.v1.GroupUsersRequestH\x00R\n" +
+	"groupUsers\x12D\n" +
+	"\fquery_groups\x18\x1d \x01(\v2\x1f.zim.wire.v1.QueryGroupsRequestH\x00R\vqueryGroups\x12W\n" +
+	"\x13query_group_members\x18\x1e \x01(\v2%.zim.wire.v1.QueryGroupMembersRequestH\x00R\x11queryGroupMembers\x124\n" +
+	"\x06upload\x18\x1f \x01(\v2\x1a.zim.wire.v1.UploadRequestH\x00R\x06uploadB\x06\n" +
+	"\x04body\"\xa7\v\n" +
 	"\bResponse\x12(\n" +
 	"\x05error\x18\x01 \x01(\v2\x12.zim.wire.v1.ErrorR\x05error\x122\n" +
 	"\x05login\x18\x02 \x01(\v2\x1a.zim.wire.v1.LoginResponseH\x00R\x05login\x125\n" +
@@ -665,13 +1369,34 @@ const file_zim_wire_v1_frame_proto_rawDesc = "" +
 	"renewToken\x12>\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1e.zim.wire.v1.HeartbeatResponseH\x00R\theartbeat\x12/\n" +
 	"\x04sync\x18\x06 \x01(\v2\x19.zim.wire.v1.SyncResponseH\x00R\x04sync\x12E\n" +
-	"\fsend_message\x18\a \x01(\v2 .zim.wire.v1.SendMessageResponseH\x00R\vsendMessageB\x06\n" +
-	"\x04body\"\xa5\x01\n" +
+	"\fsend_message\x18\a \x01(\v2 .zim.wire.v1.SendMessageResponseH\x00R\vsendMessage\x120\n" +
+	"\amessage\x18\b \x01(\v2\x14.zim.wire.v1.MessageH\x00R\amessage\x123\n" +
+	"\bmessages\x18\t \x01(\v2\x15.zim.wire.v1.MessagesH\x00R\bmessages\x12I\n" +
+	"\x10replied_messages\x18\n" +
+	" \x01(\v2\x1c.zim.wire.v1.RepliedMessagesH\x00R\x0frepliedMessages\x12;\n" +
+	"\breceipts\x18\v \x01(\v2\x1d.zim.wire.v1.ReceiptsResponseH\x00R\breceipts\x122\n" +
+	"\x05react\x18\f \x01(\v2\x1a.zim.wire.v1.ReactResponseH\x00R\x05react\x12C\n" +
+	"\x0ereaction_users\x18\r \x01(\v2\x1a.zim.wire.v1.ReactionUsersH\x00R\rreactionUsers\x12B\n" +
+	"\rconversations\x18\x0e \x01(\v2\x1a.zim.wire.v1.ConversationsH\x00R\rconversations\x12=\n" +
+	"\ftotal_unread\x18\x0f \x01(\v2\x18.zim.wire.v1.TotalUnreadH\x00R\vtotalUnread\x12]\n" +
+	"\x14change_conversations\x18\x10 \x01(\v2(.zim.wire.v1.ChangeConversationsResponseH\x00R\x13changeConversations\x12?\n" +
+	"\n" +
+	"enter_room\x18\x11 \x01(\v2\x1e.zim.wire.v1.EnterRoomResponseH\x00R\tenterRoom\x12?\n" +
+	"\n" +
+	"leave_room\x18\x12 \x01(\v2\x1e.zim.wire.v1.LeaveRoomResponseH\x00R\tleaveRoom\x12=\n" +
+	"\froom_members\x18\x13 \x01(\v2\x18.zim.wire.v1.RoomMembersH\x00R\vroomMembers\x122\n" +
+	"\x05group\x18\x14 \x01(\v2\x1a.zim.wire.v1.GroupResponseH\x00R\x05group\x12-\n" +
+	"\x06groups\x18\x15 \x01(\v2\x13.zim.wire.v1.GroupsH\x00R\x06groups\x12@\n" +
+	"\rgroup_members\x18\x16 \x01(\v2\x19.zim.wire.v1.GroupMembersH\x00R\fgroupMembers\x125\n" +
+	"\x06upload\x18\x17 \x01(\v2\x1b.zim.wire.v1.UploadResponseH\x00R\x06upload\x12\x1b\n" +
+	"\tevent_seq\x18d \x01(\x04R\beventSeqB\x06\n" +
+	"\x04body\"\xd2\x01\n" +
 	"\x04Push\x12/\n" +
 	"\x06events\x18\x01 \x01(\v2\x17.zim.wire.v1.EventBatchR\x06events\x122\n" +
 	"\ttransient\x18\x02 \x03(\v2\x14.zim.wire.v1.MessageR\ttransient\x128\n" +
 	"\vsession_end\x18\x03 \x01(\v2\x17.zim.wire.v1.SessionEndR\n" +
-	"sessionEnd\"\x95\x01\n" +
+	"sessionEnd\x12+\n" +
+	"\x04room\x18\x04 \x01(\v2\x17.zim.wire.v1.RoomChangeR\x04room\"\x95\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -703,27 +1428,68 @@ func file_zim_wire_v1_frame_proto_rawDescGZIP() []byte {
 var file_zim_wire_v1_frame_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_zim_wire_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_zim_wire_v1_frame_proto_goTypes = []any{
-	(SessionEndReason)(0),       // 0: zim.wire.v1.SessionEndReason
-	(*Frame)(nil),               // 1: zim.wire.v1.Frame
-	(*Request)(nil),             // 2: zim.wire.v1.Request
-	(*Response)(nil),            // 3: zim.wire.v1.Response
-	(*Push)(nil),                // 4: zim.wire.v1.Push
-	(*Error)(nil),               // 5: zim.wire.v1.Error
-	(*SessionEnd)(nil),          // 6: zim.wire.v1.SessionEnd
-	(*LoginRequest)(nil),        // 7: zim.wire.v1.LoginRequest
-	(*LogoutRequest)(nil),       // 8: zim.wire.v1.LogoutRequest
-	(*RenewTokenRequest)(nil),   // 9: zim.wire.v1.RenewTokenRequest
-	(*HeartbeatRequest)(nil),    // 10: zim.wire.v1.HeartbeatRequest
-	(*SyncRequest)(nil),         // 11: zim.wire.v1.SyncRequest
-	(*SendMessageRequest)(nil),  // 12: zim.wire.v1.SendMessageRequest
-	(*LoginResponse)(nil),       // 13: zim.wire.v1.LoginResponse
-	(*LogoutResponse)(nil),      // 14: zim.wire.v1.LogoutResponse
-	(*RenewTokenResponse)(nil),  // 15: zim.wire.v1.RenewTokenResponse
-	(*HeartbeatResponse)(nil),   // 16: zim.wire.v1.HeartbeatResponse
-	(*SyncResponse)(nil),        // 17: zim.wire.v1.SyncResponse
-	(*SendMessageResponse)(nil), // 18: zim.wire.v1.SendMessageResponse
-	(*EventBatch)(nil),          // 19: zim.wire.v1.EventBatch
-	(*Message)(nil),             // 20: zim.wire.v1.Message
+	(SessionEndReason)(0),               // 0: zim.wire.v1.SessionEndReason
+	(*Frame)(nil),                       // 1: zim.wire.v1.Frame
+	(*Request)(nil),                     // 2: zim.wire.v1.Request
+	(*Response)(nil),                    // 3: zim.wire.v1.Response
+	(*Push)(nil),                        // 4: zim.wire.v1.Push
+	(*Error)(nil),                       // 5: zim.wire.v1.Error
+	(*SessionEnd)(nil),                  // 6: zim.wire.v1.SessionEnd
+	(*LoginRequest)(nil),                // 7: zim.wire.v1.LoginRequest
+	(*LogoutRequest)(nil),               // 8: zim.wire.v1.LogoutRequest
+	(*RenewTokenRequest)(nil),           // 9: zim.wire.v1.RenewTokenRequest
+	(*HeartbeatRequest)(nil),            // 10: zim.wire.v1.HeartbeatRequest
+	(*SyncRequest)(nil),                 // 11: zim.wire.v1.SyncRequest
+	(*SendMessageRequest)(nil),          // 12: zim.wire.v1.SendMessageRequest
+	(*EditMessageRequest)(nil),          // 13: zim.wire.v1.EditMessageRequest
+	(*RevokeMessageRequest)(nil),        // 14: zim.wire.v1.RevokeMessageRequest
+	(*DeleteMessagesRequest)(nil),       // 15: zim.wire.v1.DeleteMessagesRequest
+	(*QueryMessagesRequest)(nil),        // 16: zim.wire.v1.QueryMessagesRequest
+	(*QueryPinnedMessagesRequest)(nil),  // 17: zim.wire.v1.QueryPinnedMessagesRequest
+	(*QueryCombineMessageRequest)(nil),  // 18: zim.wire.v1.QueryCombineMessageRequest
+	(*QueryRepliedMessagesRequest)(nil), // 19: zim.wire.v1.QueryRepliedMessagesRequest
+	(*ReceiptsRequest)(nil),             // 20: zim.wire.v1.ReceiptsRequest
+	(*QueryReceiptMembersRequest)(nil),  // 21: zim.wire.v1.QueryReceiptMembersRequest
+	(*ReactRequest)(nil),                // 22: zim.wire.v1.ReactRequest
+	(*QueryReactionUsersRequest)(nil),   // 23: zim.wire.v1.QueryReactionUsersRequest
+	(*PinMessageRequest)(nil),           // 24: zim.wire.v1.PinMessageRequest
+	(*QueryConversationsRequest)(nil),   // 25: zim.wire.v1.QueryConversationsRequest
+	(*QueryTotalUnreadRequest)(nil),     // 26: zim.wire.v1.QueryTotalUnreadRequest
+	(*ChangeConversationsRequest)(nil),  // 27: zim.wire.v1.ChangeConversationsRequest
+	(*ReadConversationRequest)(nil),     // 28: zim.wire.v1.ReadConversationRequest
+	(*EnterRoomRequest)(nil),            // 29: zim.wire.v1.EnterRoomRequest
+	(*LeaveRoomRequest)(nil),            // 30: zim.wire.v1.LeaveRoomRequest
+	(*QueryRoomMembersRequest)(nil),     // 31: zim.wire.v1.QueryRoomMembersRequest
+	(*CreateGroupRequest)(nil),          // 32: zim.wire.v1.CreateGroupRequest
+	(*GroupRequest)(nil),                // 33: zim.wire.v1.GroupRequest
+	(*GroupUsersRequest)(nil),           // 34: zim.wire.v1.GroupUsersRequest
+	(*QueryGroupsRequest)(nil),          // 35: zim.wire.v1.QueryGroupsRequest
+	(*QueryGroupMembersRequest)(nil),    // 36: zim.wire.v1.QueryGroupMembersRequest
+	(*UploadRequest)(nil),               // 37: zim.wire.v1.UploadRequest
+	(*LoginResponse)(nil),               // 38: zim.wire.v1.LoginResponse
+	(*LogoutResponse)(nil),              // 39: zim.wire.v1.LogoutResponse
+	(*RenewTokenResponse)(nil),          // 40: zim.wire.v1.RenewTokenResponse
+	(*HeartbeatResponse)(nil),           // 41: zim.wire.v1.HeartbeatResponse
+	(*SyncResponse)(nil),                // 42: zim.wire.v1.SyncResponse
+	(*SendMessageResponse)(nil),         // 43: zim.wire.v1.SendMessageResponse
+	(*Message)(nil),                     // 44: zim.wire.v1.Message
+	(*Messages)(nil),                    // 45: zim.wire.v1.Messages
+	(*RepliedMessages)(nil),             // 46: zim.wire.v1.RepliedMessages
+	(*ReceiptsResponse)(nil),            // 47: zim.wire.v1.ReceiptsResponse
+	(*ReactResponse)(nil),               // 48: zim.wire.v1.ReactResponse
+	(*ReactionUsers)(nil),               // 49: zim.wire.v1.ReactionUsers
+	(*Conversations)(nil),               // 50: zim.wire.v1.Conversations
+	(*TotalUnread)(nil),                 // 51: zim.wire.v1.TotalUnread
+	(*ChangeConversationsResponse)(nil), // 52: zim.wire.v1.ChangeConversationsResponse
+	(*EnterRoomResponse)(nil),           // 53: zim.wire.v1.EnterRoomResponse
+	(*LeaveRoomResponse)(nil),           // 54: zim.wire.v1.LeaveRoomResponse
+	(*RoomMembers)(nil),                 // 55: zim.wire.v1.RoomMembers
+	(*GroupResponse)(nil),               // 56: zim.wire.v1.GroupResponse
+	(*Groups)(nil),                      // 57: zim.wire.v1.Groups
+	(*GroupMembers)(nil),                // 58: zim.wire.v1.GroupMembers
+	(*UploadResponse)(nil),              // 59: zim.wire.v1.UploadResponse
+	(*EventBatch)(nil),                  // 60: zim.wire.v1.EventBatch
+	(*RoomChange)(nil),                  // 61: zim.wire.v1.RoomChange
 }
 var file_zim_wire_v1_frame_proto_depIdxs = []int32{
 	2,  // 0: zim.wire.v1.Frame.request:type_name -> zim.wire.v1.Request
@@ -735,23 +1501,65 @@ var file_zim_wire_v1_frame_proto_depIdxs = []int32{
 	10, // 6: zim.wire.v1.Request.heartbeat:type_name -> zim.wire.v1.HeartbeatRequest
 	11, // 7: zim.wire.v1.Request.sync:type_name -> zim.wire.v1.SyncRequest
 	12, // 8: zim.wire.v1.Request.send_message:type_name -> zim.wire.v1.SendMessageRequest
-	5,  // 9: zim.wire.v1.Response.error:type_name -> zim.wire.v1.Error
-	13, // 10: zim.wire.v1.Response.login:type_name -> zim.wire.v1.LoginResponse
-	14, // 11: zim.wire.v1.Response.logout:type_name -> zim.wire.v1.LogoutResponse
-	15, // 12: zim.wire.v1.Response.renew_token:type_name -> zim.wire.v1.RenewTokenResponse
-	16, // 13: zim.wire.v1.Response.heartbeat:type_name -> zim.wire.v1.HeartbeatResponse
-	17, // 14: zim.wire.v1.Response.sync:type_name -> zim.wire.v1.SyncResponse
-	18, // 15: zim.wire.v1.Response.send_message:type_name -> zim.wire.v1.SendMessageResponse
-	19, // 16: zim.wire.v1.Push.events:type_name -> zim.wire.v1.EventBatch
-	20, // 17: zim.wire.v1.Push.transient:type_name -> zim.wire.v1.Message
-	6,  // 18: zim.wire.v1.Push.session_end:type_name -> zim.wire.v1.SessionEnd
-	6,  // 19: zim.wire.v1.Error.session_end:type_name -> zim.wire.v1.SessionEnd
-	0,  // 20: zim.wire.v1.SessionEnd.reason:type_name -> zim.wire.v1.SessionEndReason
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 9: zim.wire.v1.Request.edit_message:type_name -> zim.wire.v1.EditMessageRequest
+	14, // 10: zim.wire.v1.Request.revoke_message:type_name -> zim.wire.v1.RevokeMessageRequest
+	15, // 11: zim.wire.v1.Request.delete_messages:type_name -> zim.wire.v1.DeleteMessagesRequest
+	16, // 12: zim.wire.v1.Request.query_messages:type_name -> zim.wire.v1.QueryMessagesRequest
+	17, // 13: zim.wire.v1.Request.query_pinned_messages:type_name -> zim.wire.v1.QueryPinnedMessagesRequest
+	18, // 14: zim.wire.v1.Request.query_combine_message:type_name -> zim.wire.v1.QueryCombineMessageRequest
+	19, // 15: zim.wire.v1.Request.query_replied_messages:type_name -> zim.wire.v1.QueryRepliedMessagesRequest
+	20, // 16: zim.wire.v1.Request.receipts:type_name -> zim.wire.v1.ReceiptsRequest
+	21, // 17: zim.wire.v1.Request.query_receipt_members:type_name -> zim.wire.v1.QueryReceiptMembersRequest
+	22, // 18: zim.wire.v1.Request.react:type_name -> zim.wire.v1.ReactRequest
+	23, // 19: zim.wire.v1.Request.query_reaction_users:type_name -> zim.wire.v1.QueryReactionUsersRequest
+	24, // 20: zim.wire.v1.Request.pin_message:type_name -> zim.wire.v1.PinMessageRequest
+	25, // 21: zim.wire.v1.Request.query_conversations:type_name -> zim.wire.v1.QueryConversationsRequest
+	26, // 22: zim.wire.v1.Request.query_total_unread:type_name -> zim.wire.v1.QueryTotalUnreadRequest
+	27, // 23: zim.wire.v1.Request.change_conversations:type_name -> zim.wire.v1.ChangeConversationsRequest
+	28, // 24: zim.wire.v1.Request.read_conversation:type_name -> zim.wire.v1.ReadConversationRequest
+	29, // 25: zim.wire.v1.Request.enter_room:type_name -> zim.wire.v1.EnterRoomRequest
+	30, // 26: zim.wire.v1.Request.leave_room:type_name -> zim.wire.v1.LeaveRoomRequest
+	31, // 27: zim.wire.v1.Request.query_room_members:type_name -> zim.wire.v1.QueryRoomMembersRequest
+	32, // 28: zim.wire.v1.Request.create_group:type_name -> zim.wire.v1.CreateGroupRequest
+	33, // 29: zim.wire.v1.Request.group:type_name -> zim.wire.v1.GroupRequest
+	34, // 30: zim.wire.v1.Request.group_users:type_name -> zim.wire.v1.GroupUsersRequest
+	35, // 31: zim.wire.v1.Request.query_groups:type_name -> zim.wire.v1.QueryGroupsRequest
+	36, // 32: zim.wire.v1.Request.query_group_members:type_name -> zim.wire.v1.QueryGroupMembersRequest
+	37, // 33: zim.wire.v1.Request.upload:type_name -> zim.wire.v1.UploadRequest
+	5,  // 34: zim.wire.v1.Response.error:type_name -> zim.wire.v1.Error
+	38, // 35: zim.wire.v1.Response.login:type_name -> zim.wire.v1.LoginResponse
+	39, // 36: zim.wire.v1.Response.logout:type_name -> zim.wire.v1.LogoutResponse
+	40, // 37: zim.wire.v1.Response.renew_token:type_name -> zim.wire.v1.RenewTokenResponse
+	41, // 38: zim.wire.v1.Response.heartbeat:type_name -> zim.wire.v1.HeartbeatResponse
+	42, // 39: zim.wire.v1.Response.sync:type_name -> zim.wire.v1.SyncResponse
+	43, // 40: zim.wire.v1.Response.send_message:type_name -> zim.wire.v1.SendMessageResponse
+	44, // 41: zim.wire.v1.Response.message:type_name -> zim.wire.v1.Message
+	45, // 42: zim.wire.v1.Response.messages:type_name -> zim.wire.v1.Messages
+	46, // 43: zim.wire.v1.Response.replied_messages:type_name -> zim.wire.v1.RepliedMessages
+	47, // 44: zim.wire.v1.Response.receipts:type_name -> zim.wire.v1.ReceiptsResponse
+	48, // 45: zim.wire.v1.Response.react:type_name -> zim.wire.v1.ReactResponse
+	49, // 46: zim.wire.v1.Response.reaction_users:type_name -> zim.wire.v1.ReactionUsers
+	50, // 47: zim.wire.v1.Response.conversations:type_name -> zim.wire.v1.Conversations
+	51, // 48: zim.wire.v1.Response.total_unread:type_name -> zim.wire.v1.TotalUnread
+	52, // 49: zim.wire.v1.Response.change_conversations:type_name -> zim.wire.v1.ChangeConversationsResponse
+	53, // 50: zim.wire.v1.Response.enter_room:type_name -> zim.wire.v1.EnterRoomResponse
+	54, // 51: zim.wire.v1.Response.leave_room:type_name -> zim.wire.v1.LeaveRoomResponse
+	55, // 52: zim.wire.v1.Response.room_members:type_name -> zim.wire.v1.RoomMembers
+	56, // 53: zim.wire.v1.Response.group:type_name -> zim.wire.v1.GroupResponse
+	57, // 54: zim.wire.v1.Response.groups:type_name -> zim.wire.v1.Groups
+	58, // 55: zim.wire.v1.Response.group_members:type_name -> zim.wire.v1.GroupMembers
+	59, // 56: zim.wire.v1.Response.upload:type_name -> zim.wire.v1.UploadResponse
+	60, // 57: zim.wire.v1.Push.events:type_name -> zim.wire.v1.EventBatch
+	44, // 58: zim.wire.v1.Push.transient:type_name -> zim.wire.v1.Message
+	6,  // 59: zim.wire.v1.Push.session_end:type_name -> zim.wire.v1.SessionEnd
+	61, // 60: zim.wire.v1.Push.room:type_name -> zim.wire.v1.RoomChange
+	6,  // 61: zim.wire.v1.Error.session_end:type_name -> zim.wire.v1.SessionEnd
+	0,  // 62: zim.wire.v1.SessionEnd.reason:type_name -> zim.wire.v1.SessionEndReason
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_zim_wire_v1_frame_proto_init() }
@@ -759,8 +1567,12 @@ func file_zim_wire_v1_frame_proto_init() {
 	if File_zim_wire_v1_frame_proto != nil {
 		return
 	}
+	file_zim_wire_v1_conversation_proto_init()
+	file_zim_wire_v1_group_proto_init()
 	file_zim_wire_v1_login_proto_init()
+	file_zim_wire_v1_media_proto_init()
 	file_zim_wire_v1_message_proto_init()
+	file_zim_wire_v1_room_proto_init()
 	file_zim_wire_v1_sync_proto_init()
 	file_zim_wire_v1_frame_proto_msgTypes[1].OneofWrappers = []any{
 		(*Request_Login)(nil),
@@ -769,6 +1581,31 @@ func file_zim_wire_v1_frame_proto_init() {
 		(*Request_Heartbeat)(nil),
 		(*Request_Sync)(nil),
 		(*Request_SendMessage)(nil),
+		(*Request_EditMessage)(nil),
+		(*Request_RevokeMessage)(nil),
+		(*Request_DeleteMessages)(nil),
+		(*Request_QueryMessages)(nil),
+		(*Request_QueryPinnedMessages)(nil),
+		(*Request_QueryCombineMessage)(nil),
+		(*Request_QueryRepliedMessages)(nil),
+		(*Request_Receipts)(nil),
+		(*Request_QueryReceiptMembers)(nil),
+		(*Request_React)(nil),
+		(*Request_QueryReactionUsers)(nil),
+		(*Request_PinMessage)(nil),
+		(*Request_QueryConversations)(nil),
+		(*Request_QueryTotalUnread)(nil),
+		(*Request_ChangeConversations)(nil),
+		(*Request_ReadConversation)(nil),
+		(*Request_EnterRoom)(nil),
+		(*Request_LeaveRoom)(nil),
+		(*Request_QueryRoomMembers)(nil),
+		(*Request_CreateGroup)(nil),
+		(*Request_Group)(nil),
+		(*Request_GroupUsers)(nil),
+		(*Request_QueryGroups)(nil),
+		(*Request_QueryGroupMembers)(nil),
+		(*Request_Upload)(nil),
 	}
 	file_zim_wire_v1_frame_proto_msgTypes[2].OneofWrappers = []any{
 		(*Response_Login)(nil),
@@ -777,6 +1614,22 @@ func file_zim_wire_v1_frame_proto_init() {
 		(*Response_Heartbeat)(nil),
 		(*Response_Sync)(nil),
 		(*Response_SendMessage)(nil),
+		(*Response_Message)(nil),
+		(*Response_Messages)(nil),
+		(*Response_RepliedMessages)(nil),
+		(*Response_Receipts)(nil),
+		(*Response_React)(nil),
+		(*Response_ReactionUsers)(nil),
+		(*Response_Conversations)(nil),
+		(*Response_TotalUnread)(nil),
+		(*Response_ChangeConversations)(nil),
+		(*Response_EnterRoom)(nil),
+		(*Response_LeaveRoom)(nil),
+		(*Response_RoomMembers)(nil),
+		(*Response_Group)(nil),
+		(*Response_Groups)(nil),
+		(*Response_GroupMembers)(nil),
+		(*Response_Upload)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

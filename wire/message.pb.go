@@ -40,9 +40,24 @@ type Message struct {
 	ExtendedData string `protobuf:"bytes,10,opt,name=extended_data,json=extendedData,proto3" json:"extended_data,omitempty"`
 	Priority     int32  `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Only for the sender's own devices.
-	LocalMessageId []byte `protobuf:"bytes,12,opt,name=local_message_id,json=localMessageId,proto3" json:"local_message_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	LocalMessageId   []byte   `protobuf:"bytes,12,opt,name=local_message_id,json=localMessageId,proto3" json:"local_message_id,omitempty"`
+	MentionedUserIds []string `protobuf:"bytes,13,rep,name=mentioned_user_ids,json=mentionedUserIds,proto3" json:"mentioned_user_ids,omitempty"`
+	IsMentionAll     bool     `protobuf:"varint,14,opt,name=is_mention_all,json=isMentionAll,proto3" json:"is_mention_all,omitempty"`
+	// A documented ZIM receipt status, as the one sees it who gets the message.
+	ReceiptStatus int32 `protobuf:"varint,15,opt,name=receipt_status,json=receiptStatus,proto3" json:"receipt_status,omitempty"`
+	// Set in replies.
+	RepliedInfo *RepliedInfo `protobuf:"bytes,16,opt,name=replied_info,json=repliedInfo,proto3" json:"replied_info,omitempty"`
+	// How many replies descend from the message, if it is a root.
+	RootRepliedCount int64       `protobuf:"varint,17,opt,name=root_replied_count,json=rootRepliedCount,proto3" json:"root_replied_count,omitempty"`
+	EditorUserId     string      `protobuf:"bytes,18,opt,name=editor_user_id,json=editorUserId,proto3" json:"editor_user_id,omitempty"`
+	EditedTimeMs     int64       `protobuf:"varint,19,opt,name=edited_time_ms,json=editedTimeMs,proto3" json:"edited_time_ms,omitempty"`
+	PinnedUserId     string      `protobuf:"bytes,20,opt,name=pinned_user_id,json=pinnedUserId,proto3" json:"pinned_user_id,omitempty"`
+	PinnedTimeMs     int64       `protobuf:"varint,21,opt,name=pinned_time_ms,json=pinnedTimeMs,proto3" json:"pinned_time_ms,omitempty"`
+	Reactions        []*Reaction `protobuf:"bytes,22,rep,name=reactions,proto3" json:"reactions,omitempty"`
+	IsBroadcast      bool        `protobuf:"varint,23,opt,name=is_broadcast,json=isBroadcast,proto3" json:"is_broadcast,omitempty"`
+	IsServerMessage  bool        `protobuf:"varint,24,opt,name=is_server_message,json=isServerMessage,proto3" json:"is_server_message,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
@@ -159,6 +174,381 @@ func (x *Message) GetLocalMessageId() []byte {
 	return nil
 }
 
+func (x *Message) GetMentionedUserIds() []string {
+	if x != nil {
+		return x.MentionedUserIds
+	}
+	return nil
+}
+
+func (x *Message) GetIsMentionAll() bool {
+	if x != nil {
+		return x.IsMentionAll
+	}
+	return false
+}
+
+func (x *Message) GetReceiptStatus() int32 {
+	if x != nil {
+		return x.ReceiptStatus
+	}
+	return 0
+}
+
+func (x *Message) GetRepliedInfo() *RepliedInfo {
+	if x != nil {
+		return x.RepliedInfo
+	}
+	return nil
+}
+
+func (x *Message) GetRootRepliedCount() int64 {
+	if x != nil {
+		return x.RootRepliedCount
+	}
+	return 0
+}
+
+func (x *Message) GetEditorUserId() string {
+	if x != nil {
+		return x.EditorUserId
+	}
+	return ""
+}
+
+func (x *Message) GetEditedTimeMs() int64 {
+	if x != nil {
+		return x.EditedTimeMs
+	}
+	return 0
+}
+
+func (x *Message) GetPinnedUserId() string {
+	if x != nil {
+		return x.PinnedUserId
+	}
+	return ""
+}
+
+func (x *Message) GetPinnedTimeMs() int64 {
+	if x != nil {
+		return x.PinnedTimeMs
+	}
+	return 0
+}
+
+func (x *Message) GetReactions() []*Reaction {
+	if x != nil {
+		return x.Reactions
+	}
+	return nil
+}
+
+func (x *Message) GetIsBroadcast() bool {
+	if x != nil {
+		return x.IsBroadcast
+	}
+	return false
+}
+
+func (x *Message) GetIsServerMessage() bool {
+	if x != nil {
+		return x.IsServerMessage
+	}
+	return false
+}
+
+// ConversationRef names a conversation, as one of its users sees it.
+type ConversationRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          int32                  `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConversationRef) Reset() {
+	*x = ConversationRef{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConversationRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConversationRef) ProtoMessage() {}
+
+func (x *ConversationRef) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConversationRef.ProtoReflect.Descriptor instead.
+func (*ConversationRef) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ConversationRef) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *ConversationRef) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// MessageRef names a stored message.
+type MessageRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conversation  *ConversationRef       `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Seq           int64                  `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageRef) Reset() {
+	*x = MessageRef{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageRef) ProtoMessage() {}
+
+func (x *MessageRef) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageRef.ProtoReflect.Descriptor instead.
+func (*MessageRef) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MessageRef) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *MessageRef) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// RepliedInfo is what a reply quotes.
+type RepliedInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A documented ZIM state: 0 normal, 1 deleted, 2 not found.
+	State int32 `protobuf:"varint,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What the quoted message said when it was quoted.
+	Type         int32  `protobuf:"varint,2,opt,name=type,proto3" json:"type,omitempty"`
+	Content      []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	SenderUserId string `protobuf:"bytes,4,opt,name=sender_user_id,json=senderUserId,proto3" json:"sender_user_id,omitempty"`
+	SentTimeMs   int64  `protobuf:"varint,5,opt,name=sent_time_ms,json=sentTimeMs,proto3" json:"sent_time_ms,omitempty"`
+	MessageId    int64  `protobuf:"varint,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	MessageSeq   int64  `protobuf:"varint,7,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	// The root of the tree.
+	RootSeq       int64 `protobuf:"varint,8,opt,name=root_seq,json=rootSeq,proto3" json:"root_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepliedInfo) Reset() {
+	*x = RepliedInfo{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepliedInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepliedInfo) ProtoMessage() {}
+
+func (x *RepliedInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepliedInfo.ProtoReflect.Descriptor instead.
+func (*RepliedInfo) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RepliedInfo) GetState() int32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *RepliedInfo) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *RepliedInfo) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *RepliedInfo) GetSenderUserId() string {
+	if x != nil {
+		return x.SenderUserId
+	}
+	return ""
+}
+
+func (x *RepliedInfo) GetSentTimeMs() int64 {
+	if x != nil {
+		return x.SentTimeMs
+	}
+	return 0
+}
+
+func (x *RepliedInfo) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *RepliedInfo) GetMessageSeq() int64 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *RepliedInfo) GetRootSeq() int64 {
+	if x != nil {
+		return x.RootSeq
+	}
+	return 0
+}
+
+// Reaction is what all users together think of a message.
+type Reaction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// How many users.
+	TotalCount int64 `protobuf:"varint,2,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
+	// How often, all users together.
+	SumCount int64 `protobuf:"varint,3,opt,name=sum_count,json=sumCount,proto3" json:"sum_count,omitempty"`
+	// Whether the user who gets this is among them.
+	IsSelfIncluded bool `protobuf:"varint,4,opt,name=is_self_included,json=isSelfIncluded,proto3" json:"is_self_included,omitempty"`
+	// Some of them.
+	UserIds       []string `protobuf:"bytes,5,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reaction) Reset() {
+	*x = Reaction{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reaction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reaction) ProtoMessage() {}
+
+func (x *Reaction) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reaction.ProtoReflect.Descriptor instead.
+func (*Reaction) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Reaction) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Reaction) GetTotalCount() int64 {
+	if x != nil {
+		return x.TotalCount
+	}
+	return 0
+}
+
+func (x *Reaction) GetSumCount() int64 {
+	if x != nil {
+		return x.SumCount
+	}
+	return 0
+}
+
+func (x *Reaction) GetIsSelfIncluded() bool {
+	if x != nil {
+		return x.IsSelfIncluded
+	}
+	return false
+}
+
+func (x *Reaction) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
 type SendMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 128 bits, made once for a message and never again: the same ID twice is the same message.
@@ -172,13 +562,19 @@ type SendMessageRequest struct {
 	PushConfig                *PushConfig `protobuf:"bytes,8,opt,name=push_config,json=pushConfig,proto3" json:"push_config,omitempty"`
 	HasReceipt                bool        `protobuf:"varint,9,opt,name=has_receipt,json=hasReceipt,proto3" json:"has_receipt,omitempty"`
 	DisableUnreadMessageCount bool        `protobuf:"varint,10,opt,name=disable_unread_message_count,json=disableUnreadMessageCount,proto3" json:"disable_unread_message_count,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	MentionedUserIds          []string    `protobuf:"bytes,11,rep,name=mentioned_user_ids,json=mentionedUserIds,proto3" json:"mentioned_user_ids,omitempty"`
+	IsMentionAll              bool        `protobuf:"varint,12,opt,name=is_mention_all,json=isMentionAll,proto3" json:"is_mention_all,omitempty"`
+	// Mentions are pushed also to those who muted the conversation, unless this is set.
+	DisableNotifyMentioned bool `protobuf:"varint,13,opt,name=disable_notify_mentioned,json=disableNotifyMentioned,proto3" json:"disable_notify_mentioned,omitempty"`
+	// The number of the message, in the same conversation, that this one replies to. Zero: it is no reply.
+	ReplyTo       int64 `protobuf:"varint,14,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SendMessageRequest) Reset() {
 	*x = SendMessageRequest{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[1]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +586,7 @@ func (x *SendMessageRequest) String() string {
 func (*SendMessageRequest) ProtoMessage() {}
 
 func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[1]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,7 +599,7 @@ func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessageRequest.ProtoReflect.Descriptor instead.
 func (*SendMessageRequest) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{1}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SendMessageRequest) GetLocalMessageId() []byte {
@@ -276,19 +672,50 @@ func (x *SendMessageRequest) GetDisableUnreadMessageCount() bool {
 	return false
 }
 
+func (x *SendMessageRequest) GetMentionedUserIds() []string {
+	if x != nil {
+		return x.MentionedUserIds
+	}
+	return nil
+}
+
+func (x *SendMessageRequest) GetIsMentionAll() bool {
+	if x != nil {
+		return x.IsMentionAll
+	}
+	return false
+}
+
+func (x *SendMessageRequest) GetDisableNotifyMentioned() bool {
+	if x != nil {
+		return x.DisableNotifyMentioned
+	}
+	return false
+}
+
+func (x *SendMessageRequest) GetReplyTo() int64 {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return 0
+}
+
 type SendMessageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MessageId     int64                  `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	MessageSeq    int64                  `protobuf:"varint,2,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
-	OrderKey      int64                  `protobuf:"varint,3,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
-	TimestampMs   int64                  `protobuf:"varint,4,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	MessageId   int64                  `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	MessageSeq  int64                  `protobuf:"varint,2,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	OrderKey    int64                  `protobuf:"varint,3,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
+	TimestampMs int64                  `protobuf:"varint,4,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
+	// Set if the service has made something else of the content: files have URLs, a combine message has an ID.
+	Content       []byte       `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
+	RepliedInfo   *RepliedInfo `protobuf:"bytes,6,opt,name=replied_info,json=repliedInfo,proto3" json:"replied_info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SendMessageResponse) Reset() {
 	*x = SendMessageResponse{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[2]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +727,7 @@ func (x *SendMessageResponse) String() string {
 func (*SendMessageResponse) ProtoMessage() {}
 
 func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[2]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +740,7 @@ func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessageResponse.ProtoReflect.Descriptor instead.
 func (*SendMessageResponse) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{2}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SendMessageResponse) GetMessageId() int64 {
@@ -344,6 +771,1309 @@ func (x *SendMessageResponse) GetTimestampMs() int64 {
 	return 0
 }
 
+func (x *SendMessageResponse) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *SendMessageResponse) GetRepliedInfo() *RepliedInfo {
+	if x != nil {
+		return x.RepliedInfo
+	}
+	return nil
+}
+
+type EditMessageRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Message          *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Content          []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	ExtendedData     string                 `protobuf:"bytes,3,opt,name=extended_data,json=extendedData,proto3" json:"extended_data,omitempty"`
+	MentionedUserIds []string               `protobuf:"bytes,4,rep,name=mentioned_user_ids,json=mentionedUserIds,proto3" json:"mentioned_user_ids,omitempty"`
+	IsMentionAll     bool                   `protobuf:"varint,5,opt,name=is_mention_all,json=isMentionAll,proto3" json:"is_mention_all,omitempty"`
+	PushConfig       *PushConfig            `protobuf:"bytes,6,opt,name=push_config,json=pushConfig,proto3" json:"push_config,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *EditMessageRequest) Reset() {
+	*x = EditMessageRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditMessageRequest) ProtoMessage() {}
+
+func (x *EditMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditMessageRequest.ProtoReflect.Descriptor instead.
+func (*EditMessageRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EditMessageRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *EditMessageRequest) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *EditMessageRequest) GetExtendedData() string {
+	if x != nil {
+		return x.ExtendedData
+	}
+	return ""
+}
+
+func (x *EditMessageRequest) GetMentionedUserIds() []string {
+	if x != nil {
+		return x.MentionedUserIds
+	}
+	return nil
+}
+
+func (x *EditMessageRequest) GetIsMentionAll() bool {
+	if x != nil {
+		return x.IsMentionAll
+	}
+	return false
+}
+
+func (x *EditMessageRequest) GetPushConfig() *PushConfig {
+	if x != nil {
+		return x.PushConfig
+	}
+	return nil
+}
+
+type RevokeMessageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	ExtendedData  string                 `protobuf:"bytes,2,opt,name=extended_data,json=extendedData,proto3" json:"extended_data,omitempty"`
+	PushConfig    *PushConfig            `protobuf:"bytes,3,opt,name=push_config,json=pushConfig,proto3" json:"push_config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeMessageRequest) Reset() {
+	*x = RevokeMessageRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeMessageRequest) ProtoMessage() {}
+
+func (x *RevokeMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeMessageRequest.ProtoReflect.Descriptor instead.
+func (*RevokeMessageRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RevokeMessageRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *RevokeMessageRequest) GetExtendedData() string {
+	if x != nil {
+		return x.ExtendedData
+	}
+	return ""
+}
+
+func (x *RevokeMessageRequest) GetPushConfig() *PushConfig {
+	if x != nil {
+		return x.PushConfig
+	}
+	return nil
+}
+
+// DeleteMessagesRequest hides messages from the user who asks, on all devices.
+type DeleteMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset: all conversations.
+	Conversation *ConversationRef `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	// Empty: all messages of the conversation.
+	Seqs          []int64 `protobuf:"varint,2,rep,packed,name=seqs,proto3" json:"seqs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteMessagesRequest) Reset() {
+	*x = DeleteMessagesRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteMessagesRequest) ProtoMessage() {}
+
+func (x *DeleteMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteMessagesRequest.ProtoReflect.Descriptor instead.
+func (*DeleteMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteMessagesRequest) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *DeleteMessagesRequest) GetSeqs() []int64 {
+	if x != nil {
+		return x.Seqs
+	}
+	return nil
+}
+
+// QueryMessagesRequest reads a conversation. Revoked messages are there as what stands in their place.
+type QueryMessagesRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Conversation *ConversationRef       `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	// These messages, as far as they are there. Empty: a page.
+	Seqs []int64 `protobuf:"varint,2,rep,packed,name=seqs,proto3" json:"seqs,omitempty"`
+	// The page begins behind this message, which is not in it. Zero: at the end of the conversation, or if newer is set at
+	// its beginning.
+	After int64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The page goes on to newer messages instead of older ones. Its messages are in the order of their numbers all the same.
+	Newer         bool  `protobuf:"varint,4,opt,name=newer,proto3" json:"newer,omitempty"`
+	Count         int32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryMessagesRequest) Reset() {
+	*x = QueryMessagesRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryMessagesRequest) ProtoMessage() {}
+
+func (x *QueryMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryMessagesRequest.ProtoReflect.Descriptor instead.
+func (*QueryMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *QueryMessagesRequest) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *QueryMessagesRequest) GetSeqs() []int64 {
+	if x != nil {
+		return x.Seqs
+	}
+	return nil
+}
+
+func (x *QueryMessagesRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *QueryMessagesRequest) GetNewer() bool {
+	if x != nil {
+		return x.Newer
+	}
+	return false
+}
+
+func (x *QueryMessagesRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type QueryPinnedMessagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conversation  *ConversationRef       `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryPinnedMessagesRequest) Reset() {
+	*x = QueryPinnedMessagesRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryPinnedMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryPinnedMessagesRequest) ProtoMessage() {}
+
+func (x *QueryPinnedMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryPinnedMessagesRequest.ProtoReflect.Descriptor instead.
+func (*QueryPinnedMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *QueryPinnedMessagesRequest) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+// QueryCombineMessageRequest reads what a combine message combines.
+type QueryCombineMessageRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	CombineId string                 `protobuf:"bytes,1,opt,name=combine_id,json=combineId,proto3" json:"combine_id,omitempty"`
+	// The message, if its combine_id is not known.
+	Message       *MessageRef `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Next          int64       `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryCombineMessageRequest) Reset() {
+	*x = QueryCombineMessageRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryCombineMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryCombineMessageRequest) ProtoMessage() {}
+
+func (x *QueryCombineMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryCombineMessageRequest.ProtoReflect.Descriptor instead.
+func (*QueryCombineMessageRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *QueryCombineMessageRequest) GetCombineId() string {
+	if x != nil {
+		return x.CombineId
+	}
+	return ""
+}
+
+func (x *QueryCombineMessageRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *QueryCombineMessageRequest) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+// Messages answers what asks for messages.
+type Messages struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Messages []*Message             `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Where the next page begins. Zero: there is none.
+	Next          int64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Messages) Reset() {
+	*x = Messages{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Messages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Messages) ProtoMessage() {}
+
+func (x *Messages) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Messages.ProtoReflect.Descriptor instead.
+func (*Messages) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Messages) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *Messages) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+type QueryRepliedMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any message of the tree.
+	Message       *MessageRef `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Next          int64       `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	Count         int32       `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryRepliedMessagesRequest) Reset() {
+	*x = QueryRepliedMessagesRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryRepliedMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryRepliedMessagesRequest) ProtoMessage() {}
+
+func (x *QueryRepliedMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryRepliedMessagesRequest.ProtoReflect.Descriptor instead.
+func (*QueryRepliedMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QueryRepliedMessagesRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *QueryRepliedMessagesRequest) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *QueryRepliedMessagesRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type RepliedMessages struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset if the root can't be seen.
+	Root *Message `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	// A documented ZIM state of the root.
+	RootState        int32      `protobuf:"varint,2,opt,name=root_state,json=rootState,proto3" json:"root_state,omitempty"`
+	RootRepliedCount int64      `protobuf:"varint,3,opt,name=root_replied_count,json=rootRepliedCount,proto3" json:"root_replied_count,omitempty"`
+	RootSenderUserId string     `protobuf:"bytes,4,opt,name=root_sender_user_id,json=rootSenderUserId,proto3" json:"root_sender_user_id,omitempty"`
+	RootSentTimeMs   int64      `protobuf:"varint,5,opt,name=root_sent_time_ms,json=rootSentTimeMs,proto3" json:"root_sent_time_ms,omitempty"`
+	Messages         []*Message `protobuf:"bytes,6,rep,name=messages,proto3" json:"messages,omitempty"`
+	Next             int64      `protobuf:"varint,7,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RepliedMessages) Reset() {
+	*x = RepliedMessages{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepliedMessages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepliedMessages) ProtoMessage() {}
+
+func (x *RepliedMessages) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepliedMessages.ProtoReflect.Descriptor instead.
+func (*RepliedMessages) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RepliedMessages) GetRoot() *Message {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *RepliedMessages) GetRootState() int32 {
+	if x != nil {
+		return x.RootState
+	}
+	return 0
+}
+
+func (x *RepliedMessages) GetRootRepliedCount() int64 {
+	if x != nil {
+		return x.RootRepliedCount
+	}
+	return 0
+}
+
+func (x *RepliedMessages) GetRootSenderUserId() string {
+	if x != nil {
+		return x.RootSenderUserId
+	}
+	return ""
+}
+
+func (x *RepliedMessages) GetRootSentTimeMs() int64 {
+	if x != nil {
+		return x.RootSentTimeMs
+	}
+	return 0
+}
+
+func (x *RepliedMessages) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *RepliedMessages) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+// ReceiptsRequest reads receipts, or sends them.
+type ReceiptsRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Conversation *ConversationRef       `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Seqs         []int64                `protobuf:"varint,2,rep,packed,name=seqs,proto3" json:"seqs,omitempty"`
+	// Say that the messages were read.
+	Read          bool `protobuf:"varint,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptsRequest) Reset() {
+	*x = ReceiptsRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptsRequest) ProtoMessage() {}
+
+func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
+func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReceiptsRequest) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *ReceiptsRequest) GetSeqs() []int64 {
+	if x != nil {
+		return x.Seqs
+	}
+	return nil
+}
+
+func (x *ReceiptsRequest) GetRead() bool {
+	if x != nil {
+		return x.Read
+	}
+	return false
+}
+
+type ReceiptsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Receipts []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// Messages that have no receipt, or are not there.
+	Failed        []int64 `protobuf:"varint,2,rep,packed,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptsResponse) Reset() {
+	*x = ReceiptsResponse{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptsResponse) ProtoMessage() {}
+
+func (x *ReceiptsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptsResponse.ProtoReflect.Descriptor instead.
+func (*ReceiptsResponse) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReceiptsResponse) GetReceipts() []*Receipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+func (x *ReceiptsResponse) GetFailed() []int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+// Receipt is how far a message was read.
+type Receipt struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Status       int32                  `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	MessageId    int64                  `protobuf:"varint,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	MessageSeq   int64                  `protobuf:"varint,3,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	Conversation *ConversationRef       `protobuf:"bytes,4,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	ReadCount    int64                  `protobuf:"varint,5,opt,name=read_count,json=readCount,proto3" json:"read_count,omitempty"`
+	UnreadCount  int64                  `protobuf:"varint,6,opt,name=unread_count,json=unreadCount,proto3" json:"unread_count,omitempty"`
+	// The user who gets this has read it.
+	IsSelfOperated bool  `protobuf:"varint,7,opt,name=is_self_operated,json=isSelfOperated,proto3" json:"is_self_operated,omitempty"`
+	ReadTimeMs     int64 `protobuf:"varint,8,opt,name=read_time_ms,json=readTimeMs,proto3" json:"read_time_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Receipt) Reset() {
+	*x = Receipt{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receipt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receipt) ProtoMessage() {}
+
+func (x *Receipt) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
+func (*Receipt) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Receipt) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Receipt) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *Receipt) GetMessageSeq() int64 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *Receipt) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *Receipt) GetReadCount() int64 {
+	if x != nil {
+		return x.ReadCount
+	}
+	return 0
+}
+
+func (x *Receipt) GetUnreadCount() int64 {
+	if x != nil {
+		return x.UnreadCount
+	}
+	return 0
+}
+
+func (x *Receipt) GetIsSelfOperated() bool {
+	if x != nil {
+		return x.IsSelfOperated
+	}
+	return false
+}
+
+func (x *Receipt) GetReadTimeMs() int64 {
+	if x != nil {
+		return x.ReadTimeMs
+	}
+	return 0
+}
+
+// QueryReceiptMembersRequest asks who of a group has read a message.
+type QueryReceiptMembersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Unread        bool                   `protobuf:"varint,2,opt,name=unread,proto3" json:"unread,omitempty"`
+	Next          int64                  `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	Count         int32                  `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryReceiptMembersRequest) Reset() {
+	*x = QueryReceiptMembersRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryReceiptMembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryReceiptMembersRequest) ProtoMessage() {}
+
+func (x *QueryReceiptMembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryReceiptMembersRequest.ProtoReflect.Descriptor instead.
+func (*QueryReceiptMembersRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *QueryReceiptMembersRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *QueryReceiptMembersRequest) GetUnread() bool {
+	if x != nil {
+		return x.Unread
+	}
+	return false
+}
+
+func (x *QueryReceiptMembersRequest) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *QueryReceiptMembersRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// ReactRequest adds a reaction of the user to a message, or takes reactions away.
+type ReactRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Message *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Empty, with remove: all of them.
+	Type   string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Remove bool   `protobuf:"varint,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	// How often. Zero: once, and never again.
+	Increase      int32 `protobuf:"varint,4,opt,name=increase,proto3" json:"increase,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactRequest) Reset() {
+	*x = ReactRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactRequest) ProtoMessage() {}
+
+func (x *ReactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactRequest.ProtoReflect.Descriptor instead.
+func (*ReactRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReactRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *ReactRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ReactRequest) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
+}
+
+func (x *ReactRequest) GetIncrease() int32 {
+	if x != nil {
+		return x.Increase
+	}
+	return 0
+}
+
+type ReactResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reaction      *Reaction              `protobuf:"bytes,1,opt,name=reaction,proto3" json:"reaction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactResponse) Reset() {
+	*x = ReactResponse{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactResponse) ProtoMessage() {}
+
+func (x *ReactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactResponse.ProtoReflect.Descriptor instead.
+func (*ReactResponse) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ReactResponse) GetReaction() *Reaction {
+	if x != nil {
+		return x.Reaction
+	}
+	return nil
+}
+
+type QueryReactionUsersRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Message *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Empty: users with all of their reactions, the most reactions first.
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Next          int64  `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	Count         int32  `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryReactionUsersRequest) Reset() {
+	*x = QueryReactionUsersRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryReactionUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryReactionUsersRequest) ProtoMessage() {}
+
+func (x *QueryReactionUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryReactionUsersRequest.ProtoReflect.Descriptor instead.
+func (*QueryReactionUsersRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *QueryReactionUsersRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *QueryReactionUsersRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *QueryReactionUsersRequest) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *QueryReactionUsersRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type ReactionUsers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*ReactionUser        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	Next          int64                  `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	TotalCount    int64                  `protobuf:"varint,3,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactionUsers) Reset() {
+	*x = ReactionUsers{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactionUsers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactionUsers) ProtoMessage() {}
+
+func (x *ReactionUsers) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactionUsers.ProtoReflect.Descriptor instead.
+func (*ReactionUsers) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReactionUsers) GetUsers() []*ReactionUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ReactionUsers) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ReactionUsers) GetTotalCount() int64 {
+	if x != nil {
+		return x.TotalCount
+	}
+	return 0
+}
+
+type ReactionUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Reactions     []*ReactionCount       `protobuf:"bytes,2,rep,name=reactions,proto3" json:"reactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactionUser) Reset() {
+	*x = ReactionUser{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactionUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactionUser) ProtoMessage() {}
+
+func (x *ReactionUser) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactionUser.ProtoReflect.Descriptor instead.
+func (*ReactionUser) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReactionUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ReactionUser) GetReactions() []*ReactionCount {
+	if x != nil {
+		return x.Reactions
+	}
+	return nil
+}
+
+type ReactionCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	SumCount      int64                  `protobuf:"varint,2,opt,name=sum_count,json=sumCount,proto3" json:"sum_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactionCount) Reset() {
+	*x = ReactionCount{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactionCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactionCount) ProtoMessage() {}
+
+func (x *ReactionCount) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactionCount.ProtoReflect.Descriptor instead.
+func (*ReactionCount) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReactionCount) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ReactionCount) GetSumCount() int64 {
+	if x != nil {
+		return x.SumCount
+	}
+	return 0
+}
+
+type PinMessageRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Message            *MessageRef            `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Pin                bool                   `protobuf:"varint,2,opt,name=pin,proto3" json:"pin,omitempty"`
+	DisableAutoReplace bool                   `protobuf:"varint,3,opt,name=disable_auto_replace,json=disableAutoReplace,proto3" json:"disable_auto_replace,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *PinMessageRequest) Reset() {
+	*x = PinMessageRequest{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinMessageRequest) ProtoMessage() {}
+
+func (x *PinMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinMessageRequest.ProtoReflect.Descriptor instead.
+func (*PinMessageRequest) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PinMessageRequest) GetMessage() *MessageRef {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *PinMessageRequest) GetPin() bool {
+	if x != nil {
+		return x.Pin
+	}
+	return false
+}
+
+func (x *PinMessageRequest) GetDisableAutoReplace() bool {
+	if x != nil {
+		return x.DisableAutoReplace
+	}
+	return false
+}
+
 // PushConfig is for the push provider that reaches users who are offline.
 type PushConfig struct {
 	state                  protoimpl.MessageState  `protogen:"open.v1"`
@@ -362,7 +2092,7 @@ type PushConfig struct {
 
 func (x *PushConfig) Reset() {
 	*x = PushConfig{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[3]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +2104,7 @@ func (x *PushConfig) String() string {
 func (*PushConfig) ProtoMessage() {}
 
 func (x *PushConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[3]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +2117,7 @@ func (x *PushConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushConfig.ProtoReflect.Descriptor instead.
 func (*PushConfig) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{3}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PushConfig) GetTitle() string {
@@ -464,7 +2194,7 @@ type VoIPConfig struct {
 
 func (x *VoIPConfig) Reset() {
 	*x = VoIPConfig{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[4]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +2206,7 @@ func (x *VoIPConfig) String() string {
 func (*VoIPConfig) ProtoMessage() {}
 
 func (x *VoIPConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[4]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +2219,7 @@ func (x *VoIPConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoIPConfig.ProtoReflect.Descriptor instead.
 func (*VoIPConfig) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{4}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *VoIPConfig) GetHandleType() int32 {
@@ -524,7 +2254,7 @@ type PrivateMessageTemplate struct {
 
 func (x *PrivateMessageTemplate) Reset() {
 	*x = PrivateMessageTemplate{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[5]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +2266,7 @@ func (x *PrivateMessageTemplate) String() string {
 func (*PrivateMessageTemplate) ProtoMessage() {}
 
 func (x *PrivateMessageTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[5]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +2279,7 @@ func (x *PrivateMessageTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrivateMessageTemplate.ProtoReflect.Descriptor instead.
 func (*PrivateMessageTemplate) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{5}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PrivateMessageTemplate) GetTemplateId() string {
@@ -573,7 +2303,7 @@ func (x *PrivateMessageTemplate) GetContentParameters() string {
 	return ""
 }
 
-// Content of type 1.
+// Content of types 1 and 20.
 type TextContent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
@@ -583,7 +2313,7 @@ type TextContent struct {
 
 func (x *TextContent) Reset() {
 	*x = TextContent{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[6]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +2325,7 @@ func (x *TextContent) String() string {
 func (*TextContent) ProtoMessage() {}
 
 func (x *TextContent) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[6]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +2338,7 @@ func (x *TextContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextContent.ProtoReflect.Descriptor instead.
 func (*TextContent) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{6}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TextContent) GetMessage() string {
@@ -628,7 +2358,7 @@ type CommandContent struct {
 
 func (x *CommandContent) Reset() {
 	*x = CommandContent{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[7]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +2370,7 @@ func (x *CommandContent) String() string {
 func (*CommandContent) ProtoMessage() {}
 
 func (x *CommandContent) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[7]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +2383,7 @@ func (x *CommandContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandContent.ProtoReflect.Descriptor instead.
 func (*CommandContent) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{7}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CommandContent) GetMessage() []byte {
@@ -675,7 +2405,7 @@ type CustomContent struct {
 
 func (x *CustomContent) Reset() {
 	*x = CustomContent{}
-	mi := &file_zim_wire_v1_message_proto_msgTypes[8]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +2417,7 @@ func (x *CustomContent) String() string {
 func (*CustomContent) ProtoMessage() {}
 
 func (x *CustomContent) ProtoReflect() protoreflect.Message {
-	mi := &file_zim_wire_v1_message_proto_msgTypes[8]
+	mi := &file_zim_wire_v1_message_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +2430,7 @@ func (x *CustomContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomContent.ProtoReflect.Descriptor instead.
 func (*CustomContent) Descriptor() ([]byte, []int) {
-	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{8}
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CustomContent) GetMessage() string {
@@ -724,11 +2454,895 @@ func (x *CustomContent) GetSearchedContent() string {
 	return ""
 }
 
+// File is what a media message is about.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What an upload gave it. In messages that are handed out it is there for the service's own files.
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// Where it can be had: relative to the service's base URL if it is the service's own.
+	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Size          int64  `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *File) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *File) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *File) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *File) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type Size struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Width         int32                  `protobuf:"varint,1,opt,name=width,proto3" json:"width,omitempty"`
+	Height        int32                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Size) Reset() {
+	*x = Size{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Size) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Size) ProtoMessage() {}
+
+func (x *Size) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Size.ProtoReflect.Descriptor instead.
+func (*Size) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Size) GetWidth() int32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Size) GetHeight() int32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+// Content of type 11.
+type ImageContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          *File                  `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Size          *Size                  `protobuf:"bytes,2,opt,name=size,proto3" json:"size,omitempty"`
+	LargeUrl      string                 `protobuf:"bytes,3,opt,name=large_url,json=largeUrl,proto3" json:"large_url,omitempty"`
+	LargeSize     *Size                  `protobuf:"bytes,4,opt,name=large_size,json=largeSize,proto3" json:"large_size,omitempty"`
+	ThumbnailUrl  string                 `protobuf:"bytes,5,opt,name=thumbnail_url,json=thumbnailUrl,proto3" json:"thumbnail_url,omitempty"`
+	ThumbnailSize *Size                  `protobuf:"bytes,6,opt,name=thumbnail_size,json=thumbnailSize,proto3" json:"thumbnail_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageContent) Reset() {
+	*x = ImageContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageContent) ProtoMessage() {}
+
+func (x *ImageContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageContent.ProtoReflect.Descriptor instead.
+func (*ImageContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImageContent) GetFile() *File {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *ImageContent) GetSize() *Size {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+func (x *ImageContent) GetLargeUrl() string {
+	if x != nil {
+		return x.LargeUrl
+	}
+	return ""
+}
+
+func (x *ImageContent) GetLargeSize() *Size {
+	if x != nil {
+		return x.LargeSize
+	}
+	return nil
+}
+
+func (x *ImageContent) GetThumbnailUrl() string {
+	if x != nil {
+		return x.ThumbnailUrl
+	}
+	return ""
+}
+
+func (x *ImageContent) GetThumbnailSize() *Size {
+	if x != nil {
+		return x.ThumbnailSize
+	}
+	return nil
+}
+
+// Content of type 12.
+type FileContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          *File                  `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileContent) Reset() {
+	*x = FileContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileContent) ProtoMessage() {}
+
+func (x *FileContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileContent.ProtoReflect.Descriptor instead.
+func (*FileContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *FileContent) GetFile() *File {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+// Content of type 13.
+type AudioContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	File  *File                  `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Seconds.
+	Duration      int64 `protobuf:"varint,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AudioContent) Reset() {
+	*x = AudioContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AudioContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AudioContent) ProtoMessage() {}
+
+func (x *AudioContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AudioContent.ProtoReflect.Descriptor instead.
+func (*AudioContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AudioContent) GetFile() *File {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *AudioContent) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+// Content of type 14.
+type VideoContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	File  *File                  `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Seconds.
+	Duration       int64  `protobuf:"varint,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	FirstFrameUrl  string `protobuf:"bytes,3,opt,name=first_frame_url,json=firstFrameUrl,proto3" json:"first_frame_url,omitempty"`
+	FirstFrameSize *Size  `protobuf:"bytes,4,opt,name=first_frame_size,json=firstFrameSize,proto3" json:"first_frame_size,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *VideoContent) Reset() {
+	*x = VideoContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VideoContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VideoContent) ProtoMessage() {}
+
+func (x *VideoContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VideoContent.ProtoReflect.Descriptor instead.
+func (*VideoContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *VideoContent) GetFile() *File {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *VideoContent) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+func (x *VideoContent) GetFirstFrameUrl() string {
+	if x != nil {
+		return x.FirstFrameUrl
+	}
+	return ""
+}
+
+func (x *VideoContent) GetFirstFrameSize() *Size {
+	if x != nil {
+		return x.FirstFrameSize
+	}
+	return nil
+}
+
+// Content of type 10.
+type MultipleContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*MultipleItem        `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MultipleContent) Reset() {
+	*x = MultipleContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MultipleContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MultipleContent) ProtoMessage() {}
+
+func (x *MultipleContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MultipleContent.ProtoReflect.Descriptor instead.
+func (*MultipleContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *MultipleContent) GetItems() []*MultipleItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type MultipleItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          int32                  `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MultipleItem) Reset() {
+	*x = MultipleItem{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MultipleItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MultipleItem) ProtoMessage() {}
+
+func (x *MultipleItem) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MultipleItem.ProtoReflect.Descriptor instead.
+func (*MultipleItem) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *MultipleItem) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *MultipleItem) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+// Content of type 100.
+type CombineContent struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Title   string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	Summary string                 `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Whoever knows it may read what is combined. Made by the service.
+	CombineId string `protobuf:"bytes,3,opt,name=combine_id,json=combineId,proto3" json:"combine_id,omitempty"`
+	// What is to be combined. Only in what is sent.
+	Messages      []*MessageRef `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CombineContent) Reset() {
+	*x = CombineContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CombineContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CombineContent) ProtoMessage() {}
+
+func (x *CombineContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CombineContent.ProtoReflect.Descriptor instead.
+func (*CombineContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CombineContent) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *CombineContent) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *CombineContent) GetCombineId() string {
+	if x != nil {
+		return x.CombineId
+	}
+	return ""
+}
+
+func (x *CombineContent) GetMessages() []*MessageRef {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Content of type 31.
+type RevokeContent struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RevokeType     int32                  `protobuf:"varint,1,opt,name=revoke_type,json=revokeType,proto3" json:"revoke_type,omitempty"`
+	RevokeTimeMs   int64                  `protobuf:"varint,2,opt,name=revoke_time_ms,json=revokeTimeMs,proto3" json:"revoke_time_ms,omitempty"`
+	OperatorUserId string                 `protobuf:"bytes,3,opt,name=operator_user_id,json=operatorUserId,proto3" json:"operator_user_id,omitempty"`
+	OriginalType   int32                  `protobuf:"varint,4,opt,name=original_type,json=originalType,proto3" json:"original_type,omitempty"`
+	OriginalText   string                 `protobuf:"bytes,5,opt,name=original_text,json=originalText,proto3" json:"original_text,omitempty"`
+	ExtendedData   string                 `protobuf:"bytes,6,opt,name=extended_data,json=extendedData,proto3" json:"extended_data,omitempty"`
+	Status         int32                  `protobuf:"varint,7,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RevokeContent) Reset() {
+	*x = RevokeContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeContent) ProtoMessage() {}
+
+func (x *RevokeContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeContent.ProtoReflect.Descriptor instead.
+func (*RevokeContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RevokeContent) GetRevokeType() int32 {
+	if x != nil {
+		return x.RevokeType
+	}
+	return 0
+}
+
+func (x *RevokeContent) GetRevokeTimeMs() int64 {
+	if x != nil {
+		return x.RevokeTimeMs
+	}
+	return 0
+}
+
+func (x *RevokeContent) GetOperatorUserId() string {
+	if x != nil {
+		return x.OperatorUserId
+	}
+	return ""
+}
+
+func (x *RevokeContent) GetOriginalType() int32 {
+	if x != nil {
+		return x.OriginalType
+	}
+	return 0
+}
+
+func (x *RevokeContent) GetOriginalText() string {
+	if x != nil {
+		return x.OriginalText
+	}
+	return ""
+}
+
+func (x *RevokeContent) GetExtendedData() string {
+	if x != nil {
+		return x.ExtendedData
+	}
+	return ""
+}
+
+func (x *RevokeContent) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+// Content of type 32.
+type TipsContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         int32                  `protobuf:"varint,1,opt,name=event,proto3" json:"event,omitempty"`
+	Operator      *TipsUser              `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Targets       []*TipsUser            `protobuf:"bytes,3,rep,name=targets,proto3" json:"targets,omitempty"`
+	Change        *TipsChange            `protobuf:"bytes,4,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TipsContent) Reset() {
+	*x = TipsContent{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TipsContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TipsContent) ProtoMessage() {}
+
+func (x *TipsContent) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TipsContent.ProtoReflect.Descriptor instead.
+func (*TipsContent) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *TipsContent) GetEvent() int32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *TipsContent) GetOperator() *TipsUser {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *TipsContent) GetTargets() []*TipsUser {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *TipsContent) GetChange() *TipsChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type TipsUser struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	UserId         string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	UserName       string                 `protobuf:"bytes,2,opt,name=user_name,json=userName,proto3" json:"user_name,omitempty"`
+	MemberNickname string                 `protobuf:"bytes,3,opt,name=member_nickname,json=memberNickname,proto3" json:"member_nickname,omitempty"`
+	MemberRole     int32                  `protobuf:"varint,4,opt,name=member_role,json=memberRole,proto3" json:"member_role,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *TipsUser) Reset() {
+	*x = TipsUser{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TipsUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TipsUser) ProtoMessage() {}
+
+func (x *TipsUser) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TipsUser.ProtoReflect.Descriptor instead.
+func (*TipsUser) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *TipsUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *TipsUser) GetUserName() string {
+	if x != nil {
+		return x.UserName
+	}
+	return ""
+}
+
+func (x *TipsUser) GetMemberNickname() string {
+	if x != nil {
+		return x.MemberNickname
+	}
+	return ""
+}
+
+func (x *TipsUser) GetMemberRole() int32 {
+	if x != nil {
+		return x.MemberRole
+	}
+	return 0
+}
+
+// TipsChange is what changed: which fields count depends on the type.
+type TipsChange struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Type            int32                  `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
+	GroupDataFlag   int32                  `protobuf:"varint,2,opt,name=group_data_flag,json=groupDataFlag,proto3" json:"group_data_flag,omitempty"`
+	GroupName       string                 `protobuf:"bytes,3,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
+	GroupNotice     string                 `protobuf:"bytes,4,opt,name=group_notice,json=groupNotice,proto3" json:"group_notice,omitempty"`
+	GroupAvatarUrl  string                 `protobuf:"bytes,5,opt,name=group_avatar_url,json=groupAvatarUrl,proto3" json:"group_avatar_url,omitempty"`
+	MemberRole      int32                  `protobuf:"varint,6,opt,name=member_role,json=memberRole,proto3" json:"member_role,omitempty"`
+	MuteExpiredTime int64                  `protobuf:"varint,7,opt,name=mute_expired_time,json=muteExpiredTime,proto3" json:"mute_expired_time,omitempty"`
+	GroupNewOwner   *TipsUser              `protobuf:"bytes,8,opt,name=group_new_owner,json=groupNewOwner,proto3" json:"group_new_owner,omitempty"`
+	IsPinned        bool                   `protobuf:"varint,9,opt,name=is_pinned,json=isPinned,proto3" json:"is_pinned,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TipsChange) Reset() {
+	*x = TipsChange{}
+	mi := &file_zim_wire_v1_message_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TipsChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TipsChange) ProtoMessage() {}
+
+func (x *TipsChange) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_message_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TipsChange.ProtoReflect.Descriptor instead.
+func (*TipsChange) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_message_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *TipsChange) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *TipsChange) GetGroupDataFlag() int32 {
+	if x != nil {
+		return x.GroupDataFlag
+	}
+	return 0
+}
+
+func (x *TipsChange) GetGroupName() string {
+	if x != nil {
+		return x.GroupName
+	}
+	return ""
+}
+
+func (x *TipsChange) GetGroupNotice() string {
+	if x != nil {
+		return x.GroupNotice
+	}
+	return ""
+}
+
+func (x *TipsChange) GetGroupAvatarUrl() string {
+	if x != nil {
+		return x.GroupAvatarUrl
+	}
+	return ""
+}
+
+func (x *TipsChange) GetMemberRole() int32 {
+	if x != nil {
+		return x.MemberRole
+	}
+	return 0
+}
+
+func (x *TipsChange) GetMuteExpiredTime() int64 {
+	if x != nil {
+		return x.MuteExpiredTime
+	}
+	return 0
+}
+
+func (x *TipsChange) GetGroupNewOwner() *TipsUser {
+	if x != nil {
+		return x.GroupNewOwner
+	}
+	return nil
+}
+
+func (x *TipsChange) GetIsPinned() bool {
+	if x != nil {
+		return x.IsPinned
+	}
+	return false
+}
+
 var File_zim_wire_v1_message_proto protoreflect.FileDescriptor
 
 const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x19zim/wire/v1/message.proto\x12\vzim.wire.v1\"\x9e\x03\n" +
+	"\x19zim/wire/v1/message.proto\x12\vzim.wire.v1\"\xa0\a\n" +
 	"\aMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\x03R\tmessageId\x12\x1f\n" +
@@ -744,7 +3358,45 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\rextended_data\x18\n" +
 	" \x01(\tR\fextendedData\x12\x1a\n" +
 	"\bpriority\x18\v \x01(\x05R\bpriority\x12(\n" +
-	"\x10local_message_id\x18\f \x01(\fR\x0elocalMessageId\"\x9f\x03\n" +
+	"\x10local_message_id\x18\f \x01(\fR\x0elocalMessageId\x12,\n" +
+	"\x12mentioned_user_ids\x18\r \x03(\tR\x10mentionedUserIds\x12$\n" +
+	"\x0eis_mention_all\x18\x0e \x01(\bR\fisMentionAll\x12%\n" +
+	"\x0ereceipt_status\x18\x0f \x01(\x05R\rreceiptStatus\x12;\n" +
+	"\freplied_info\x18\x10 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\x12,\n" +
+	"\x12root_replied_count\x18\x11 \x01(\x03R\x10rootRepliedCount\x12$\n" +
+	"\x0eeditor_user_id\x18\x12 \x01(\tR\feditorUserId\x12$\n" +
+	"\x0eedited_time_ms\x18\x13 \x01(\x03R\feditedTimeMs\x12$\n" +
+	"\x0epinned_user_id\x18\x14 \x01(\tR\fpinnedUserId\x12$\n" +
+	"\x0epinned_time_ms\x18\x15 \x01(\x03R\fpinnedTimeMs\x123\n" +
+	"\treactions\x18\x16 \x03(\v2\x15.zim.wire.v1.ReactionR\treactions\x12!\n" +
+	"\fis_broadcast\x18\x17 \x01(\bR\visBroadcast\x12*\n" +
+	"\x11is_server_message\x18\x18 \x01(\bR\x0fisServerMessage\"5\n" +
+	"\x0fConversationRef\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\x05R\x04type\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"`\n" +
+	"\n" +
+	"MessageRef\x12@\n" +
+	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x03R\x03seq\"\xf4\x01\n" +
+	"\vRepliedInfo\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\x05R\x05state\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\x05R\x04type\x12\x18\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\x12$\n" +
+	"\x0esender_user_id\x18\x04 \x01(\tR\fsenderUserId\x12 \n" +
+	"\fsent_time_ms\x18\x05 \x01(\x03R\n" +
+	"sentTimeMs\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x06 \x01(\x03R\tmessageId\x12\x1f\n" +
+	"\vmessage_seq\x18\a \x01(\x03R\n" +
+	"messageSeq\x12\x19\n" +
+	"\broot_seq\x18\b \x01(\x03R\arootSeq\"\xa1\x01\n" +
+	"\bReaction\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1f\n" +
+	"\vtotal_count\x18\x02 \x01(\x03R\n" +
+	"totalCount\x12\x1b\n" +
+	"\tsum_count\x18\x03 \x01(\x03R\bsumCount\x12(\n" +
+	"\x10is_self_included\x18\x04 \x01(\bR\x0eisSelfIncluded\x12\x19\n" +
+	"\buser_ids\x18\x05 \x03(\tR\auserIds\"\xc8\x04\n" +
 	"\x12SendMessageRequest\x12(\n" +
 	"\x10local_message_id\x18\x01 \x01(\fR\x0elocalMessageId\x12+\n" +
 	"\x11conversation_type\x18\x02 \x01(\x05R\x10conversationType\x12'\n" +
@@ -758,14 +3410,117 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\vhas_receipt\x18\t \x01(\bR\n" +
 	"hasReceipt\x12?\n" +
 	"\x1cdisable_unread_message_count\x18\n" +
-	" \x01(\bR\x19disableUnreadMessageCount\"\x95\x01\n" +
+	" \x01(\bR\x19disableUnreadMessageCount\x12,\n" +
+	"\x12mentioned_user_ids\x18\v \x03(\tR\x10mentionedUserIds\x12$\n" +
+	"\x0eis_mention_all\x18\f \x01(\bR\fisMentionAll\x128\n" +
+	"\x18disable_notify_mentioned\x18\r \x01(\bR\x16disableNotifyMentioned\x12\x19\n" +
+	"\breply_to\x18\x0e \x01(\x03R\areplyTo\"\xec\x01\n" +
 	"\x13SendMessageResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\x03R\tmessageId\x12\x1f\n" +
 	"\vmessage_seq\x18\x02 \x01(\x03R\n" +
 	"messageSeq\x12\x1b\n" +
 	"\torder_key\x18\x03 \x01(\x03R\borderKey\x12!\n" +
-	"\ftimestamp_ms\x18\x04 \x01(\x03R\vtimestampMs\"\xfb\x02\n" +
+	"\ftimestamp_ms\x18\x04 \x01(\x03R\vtimestampMs\x12\x18\n" +
+	"\acontent\x18\x05 \x01(\fR\acontent\x12;\n" +
+	"\freplied_info\x18\x06 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\"\x94\x02\n" +
+	"\x12EditMessageRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12#\n" +
+	"\rextended_data\x18\x03 \x01(\tR\fextendedData\x12,\n" +
+	"\x12mentioned_user_ids\x18\x04 \x03(\tR\x10mentionedUserIds\x12$\n" +
+	"\x0eis_mention_all\x18\x05 \x01(\bR\fisMentionAll\x128\n" +
+	"\vpush_config\x18\x06 \x01(\v2\x17.zim.wire.v1.PushConfigR\n" +
+	"pushConfig\"\xa8\x01\n" +
+	"\x14RevokeMessageRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12#\n" +
+	"\rextended_data\x18\x02 \x01(\tR\fextendedData\x128\n" +
+	"\vpush_config\x18\x03 \x01(\v2\x17.zim.wire.v1.PushConfigR\n" +
+	"pushConfig\"m\n" +
+	"\x15DeleteMessagesRequest\x12@\n" +
+	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x12\n" +
+	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\"\xae\x01\n" +
+	"\x14QueryMessagesRequest\x12@\n" +
+	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x12\n" +
+	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x03R\x05after\x12\x14\n" +
+	"\x05newer\x18\x04 \x01(\bR\x05newer\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\"^\n" +
+	"\x1aQueryPinnedMessagesRequest\x12@\n" +
+	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\"\x82\x01\n" +
+	"\x1aQueryCombineMessageRequest\x12\x1d\n" +
+	"\n" +
+	"combine_id\x18\x01 \x01(\tR\tcombineId\x121\n" +
+	"\amessage\x18\x02 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x03R\x04next\"P\n" +
+	"\bMessages\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.zim.wire.v1.MessageR\bmessages\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x03R\x04next\"z\n" +
+	"\x1bQueryRepliedMessagesRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x03R\x04next\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x05R\x05count\"\xa8\x02\n" +
+	"\x0fRepliedMessages\x12(\n" +
+	"\x04root\x18\x01 \x01(\v2\x14.zim.wire.v1.MessageR\x04root\x12\x1d\n" +
+	"\n" +
+	"root_state\x18\x02 \x01(\x05R\trootState\x12,\n" +
+	"\x12root_replied_count\x18\x03 \x01(\x03R\x10rootRepliedCount\x12-\n" +
+	"\x13root_sender_user_id\x18\x04 \x01(\tR\x10rootSenderUserId\x12)\n" +
+	"\x11root_sent_time_ms\x18\x05 \x01(\x03R\x0erootSentTimeMs\x120\n" +
+	"\bmessages\x18\x06 \x03(\v2\x14.zim.wire.v1.MessageR\bmessages\x12\x12\n" +
+	"\x04next\x18\a \x01(\x03R\x04next\"{\n" +
+	"\x0fReceiptsRequest\x12@\n" +
+	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x12\n" +
+	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\x12\x12\n" +
+	"\x04read\x18\x03 \x01(\bR\x04read\"\\\n" +
+	"\x10ReceiptsResponse\x120\n" +
+	"\breceipts\x18\x01 \x03(\v2\x14.zim.wire.v1.ReceiptR\breceipts\x12\x16\n" +
+	"\x06failed\x18\x02 \x03(\x03R\x06failed\"\xb1\x02\n" +
+	"\aReceipt\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\x05R\x06status\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x02 \x01(\x03R\tmessageId\x12\x1f\n" +
+	"\vmessage_seq\x18\x03 \x01(\x03R\n" +
+	"messageSeq\x12@\n" +
+	"\fconversation\x18\x04 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x1d\n" +
+	"\n" +
+	"read_count\x18\x05 \x01(\x03R\treadCount\x12!\n" +
+	"\funread_count\x18\x06 \x01(\x03R\vunreadCount\x12(\n" +
+	"\x10is_self_operated\x18\a \x01(\bR\x0eisSelfOperated\x12 \n" +
+	"\fread_time_ms\x18\b \x01(\x03R\n" +
+	"readTimeMs\"\x91\x01\n" +
+	"\x1aQueryReceiptMembersRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x16\n" +
+	"\x06unread\x18\x02 \x01(\bR\x06unread\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x03R\x04next\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x05R\x05count\"\x89\x01\n" +
+	"\fReactRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06remove\x18\x03 \x01(\bR\x06remove\x12\x1a\n" +
+	"\bincrease\x18\x04 \x01(\x05R\bincrease\"B\n" +
+	"\rReactResponse\x121\n" +
+	"\breaction\x18\x01 \x01(\v2\x15.zim.wire.v1.ReactionR\breaction\"\x8c\x01\n" +
+	"\x19QueryReactionUsersRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x03R\x04next\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x05R\x05count\"u\n" +
+	"\rReactionUsers\x12/\n" +
+	"\x05users\x18\x01 \x03(\v2\x19.zim.wire.v1.ReactionUserR\x05users\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x03R\x04next\x12\x1f\n" +
+	"\vtotal_count\x18\x03 \x01(\x03R\n" +
+	"totalCount\"a\n" +
+	"\fReactionUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x128\n" +
+	"\treactions\x18\x02 \x03(\v2\x1a.zim.wire.v1.ReactionCountR\treactions\"@\n" +
+	"\rReactionCount\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1b\n" +
+	"\tsum_count\x18\x02 \x01(\x03R\bsumCount\"\x8a\x01\n" +
+	"\x11PinMessageRequest\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x10\n" +
+	"\x03pin\x18\x02 \x01(\bR\x03pin\x120\n" +
+	"\x14disable_auto_replace\x18\x03 \x01(\bR\x12disableAutoReplace\"\xfb\x02\n" +
 	"\n" +
 	"PushConfig\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x18\n" +
@@ -796,7 +3551,77 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\rCustomContent\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x19\n" +
 	"\bsub_type\x18\x02 \x01(\x05R\asubType\x12)\n" +
-	"\x10searched_content\x18\x03 \x01(\tR\x0fsearchedContentB!Z\x1fgithub.com/zim-go/zim/wire;wireb\x06proto3"
+	"\x10searched_content\x18\x03 \x01(\tR\x0fsearchedContent\"X\n" +
+	"\x04File\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x03R\x04size\"4\n" +
+	"\x04Size\x12\x14\n" +
+	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x05R\x06height\"\x8a\x02\n" +
+	"\fImageContent\x12%\n" +
+	"\x04file\x18\x01 \x01(\v2\x11.zim.wire.v1.FileR\x04file\x12%\n" +
+	"\x04size\x18\x02 \x01(\v2\x11.zim.wire.v1.SizeR\x04size\x12\x1b\n" +
+	"\tlarge_url\x18\x03 \x01(\tR\blargeUrl\x120\n" +
+	"\n" +
+	"large_size\x18\x04 \x01(\v2\x11.zim.wire.v1.SizeR\tlargeSize\x12#\n" +
+	"\rthumbnail_url\x18\x05 \x01(\tR\fthumbnailUrl\x128\n" +
+	"\x0ethumbnail_size\x18\x06 \x01(\v2\x11.zim.wire.v1.SizeR\rthumbnailSize\"4\n" +
+	"\vFileContent\x12%\n" +
+	"\x04file\x18\x01 \x01(\v2\x11.zim.wire.v1.FileR\x04file\"Q\n" +
+	"\fAudioContent\x12%\n" +
+	"\x04file\x18\x01 \x01(\v2\x11.zim.wire.v1.FileR\x04file\x12\x1a\n" +
+	"\bduration\x18\x02 \x01(\x03R\bduration\"\xb6\x01\n" +
+	"\fVideoContent\x12%\n" +
+	"\x04file\x18\x01 \x01(\v2\x11.zim.wire.v1.FileR\x04file\x12\x1a\n" +
+	"\bduration\x18\x02 \x01(\x03R\bduration\x12&\n" +
+	"\x0ffirst_frame_url\x18\x03 \x01(\tR\rfirstFrameUrl\x12;\n" +
+	"\x10first_frame_size\x18\x04 \x01(\v2\x11.zim.wire.v1.SizeR\x0efirstFrameSize\"B\n" +
+	"\x0fMultipleContent\x12/\n" +
+	"\x05items\x18\x01 \x03(\v2\x19.zim.wire.v1.MultipleItemR\x05items\"<\n" +
+	"\fMultipleItem\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\x05R\x04type\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"\x94\x01\n" +
+	"\x0eCombineContent\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x18\n" +
+	"\asummary\x18\x02 \x01(\tR\asummary\x12\x1d\n" +
+	"\n" +
+	"combine_id\x18\x03 \x01(\tR\tcombineId\x123\n" +
+	"\bmessages\x18\x04 \x03(\v2\x17.zim.wire.v1.MessageRefR\bmessages\"\x87\x02\n" +
+	"\rRevokeContent\x12\x1f\n" +
+	"\vrevoke_type\x18\x01 \x01(\x05R\n" +
+	"revokeType\x12$\n" +
+	"\x0erevoke_time_ms\x18\x02 \x01(\x03R\frevokeTimeMs\x12(\n" +
+	"\x10operator_user_id\x18\x03 \x01(\tR\x0eoperatorUserId\x12#\n" +
+	"\roriginal_type\x18\x04 \x01(\x05R\foriginalType\x12#\n" +
+	"\roriginal_text\x18\x05 \x01(\tR\foriginalText\x12#\n" +
+	"\rextended_data\x18\x06 \x01(\tR\fextendedData\x12\x16\n" +
+	"\x06status\x18\a \x01(\x05R\x06status\"\xb8\x01\n" +
+	"\vTipsContent\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\x05R\x05event\x121\n" +
+	"\boperator\x18\x02 \x01(\v2\x15.zim.wire.v1.TipsUserR\boperator\x12/\n" +
+	"\atargets\x18\x03 \x03(\v2\x15.zim.wire.v1.TipsUserR\atargets\x12/\n" +
+	"\x06change\x18\x04 \x01(\v2\x17.zim.wire.v1.TipsChangeR\x06change\"\x8a\x01\n" +
+	"\bTipsUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tuser_name\x18\x02 \x01(\tR\buserName\x12'\n" +
+	"\x0fmember_nickname\x18\x03 \x01(\tR\x0ememberNickname\x12\x1f\n" +
+	"\vmember_role\x18\x04 \x01(\x05R\n" +
+	"memberRole\"\xdd\x02\n" +
+	"\n" +
+	"TipsChange\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\x05R\x04type\x12&\n" +
+	"\x0fgroup_data_flag\x18\x02 \x01(\x05R\rgroupDataFlag\x12\x1d\n" +
+	"\n" +
+	"group_name\x18\x03 \x01(\tR\tgroupName\x12!\n" +
+	"\fgroup_notice\x18\x04 \x01(\tR\vgroupNotice\x12(\n" +
+	"\x10group_avatar_url\x18\x05 \x01(\tR\x0egroupAvatarUrl\x12\x1f\n" +
+	"\vmember_role\x18\x06 \x01(\x05R\n" +
+	"memberRole\x12*\n" +
+	"\x11mute_expired_time\x18\a \x01(\x03R\x0fmuteExpiredTime\x12=\n" +
+	"\x0fgroup_new_owner\x18\b \x01(\v2\x15.zim.wire.v1.TipsUserR\rgroupNewOwner\x12\x1b\n" +
+	"\tis_pinned\x18\t \x01(\bR\bisPinnedB!Z\x1fgithub.com/zim-go/zim/wire;wireb\x06proto3"
 
 var (
 	file_zim_wire_v1_message_proto_rawDescOnce sync.Once
@@ -810,27 +3635,104 @@ func file_zim_wire_v1_message_proto_rawDescGZIP() []byte {
 	return file_zim_wire_v1_message_proto_rawDescData
 }
 
-var file_zim_wire_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_zim_wire_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_zim_wire_v1_message_proto_goTypes = []any{
-	(*Message)(nil),                // 0: zim.wire.v1.Message
-	(*SendMessageRequest)(nil),     // 1: zim.wire.v1.SendMessageRequest
-	(*SendMessageResponse)(nil),    // 2: zim.wire.v1.SendMessageResponse
-	(*PushConfig)(nil),             // 3: zim.wire.v1.PushConfig
-	(*VoIPConfig)(nil),             // 4: zim.wire.v1.VoIPConfig
-	(*PrivateMessageTemplate)(nil), // 5: zim.wire.v1.PrivateMessageTemplate
-	(*TextContent)(nil),            // 6: zim.wire.v1.TextContent
-	(*CommandContent)(nil),         // 7: zim.wire.v1.CommandContent
-	(*CustomContent)(nil),          // 8: zim.wire.v1.CustomContent
+	(*Message)(nil),                     // 0: zim.wire.v1.Message
+	(*ConversationRef)(nil),             // 1: zim.wire.v1.ConversationRef
+	(*MessageRef)(nil),                  // 2: zim.wire.v1.MessageRef
+	(*RepliedInfo)(nil),                 // 3: zim.wire.v1.RepliedInfo
+	(*Reaction)(nil),                    // 4: zim.wire.v1.Reaction
+	(*SendMessageRequest)(nil),          // 5: zim.wire.v1.SendMessageRequest
+	(*SendMessageResponse)(nil),         // 6: zim.wire.v1.SendMessageResponse
+	(*EditMessageRequest)(nil),          // 7: zim.wire.v1.EditMessageRequest
+	(*RevokeMessageRequest)(nil),        // 8: zim.wire.v1.RevokeMessageRequest
+	(*DeleteMessagesRequest)(nil),       // 9: zim.wire.v1.DeleteMessagesRequest
+	(*QueryMessagesRequest)(nil),        // 10: zim.wire.v1.QueryMessagesRequest
+	(*QueryPinnedMessagesRequest)(nil),  // 11: zim.wire.v1.QueryPinnedMessagesRequest
+	(*QueryCombineMessageRequest)(nil),  // 12: zim.wire.v1.QueryCombineMessageRequest
+	(*Messages)(nil),                    // 13: zim.wire.v1.Messages
+	(*QueryRepliedMessagesRequest)(nil), // 14: zim.wire.v1.QueryRepliedMessagesRequest
+	(*RepliedMessages)(nil),             // 15: zim.wire.v1.RepliedMessages
+	(*ReceiptsRequest)(nil),             // 16: zim.wire.v1.ReceiptsRequest
+	(*ReceiptsResponse)(nil),            // 17: zim.wire.v1.ReceiptsResponse
+	(*Receipt)(nil),                     // 18: zim.wire.v1.Receipt
+	(*QueryReceiptMembersRequest)(nil),  // 19: zim.wire.v1.QueryReceiptMembersRequest
+	(*ReactRequest)(nil),                // 20: zim.wire.v1.ReactRequest
+	(*ReactResponse)(nil),               // 21: zim.wire.v1.ReactResponse
+	(*QueryReactionUsersRequest)(nil),   // 22: zim.wire.v1.QueryReactionUsersRequest
+	(*ReactionUsers)(nil),               // 23: zim.wire.v1.ReactionUsers
+	(*ReactionUser)(nil),                // 24: zim.wire.v1.ReactionUser
+	(*ReactionCount)(nil),               // 25: zim.wire.v1.ReactionCount
+	(*PinMessageRequest)(nil),           // 26: zim.wire.v1.PinMessageRequest
+	(*PushConfig)(nil),                  // 27: zim.wire.v1.PushConfig
+	(*VoIPConfig)(nil),                  // 28: zim.wire.v1.VoIPConfig
+	(*PrivateMessageTemplate)(nil),      // 29: zim.wire.v1.PrivateMessageTemplate
+	(*TextContent)(nil),                 // 30: zim.wire.v1.TextContent
+	(*CommandContent)(nil),              // 31: zim.wire.v1.CommandContent
+	(*CustomContent)(nil),               // 32: zim.wire.v1.CustomContent
+	(*File)(nil),                        // 33: zim.wire.v1.File
+	(*Size)(nil),                        // 34: zim.wire.v1.Size
+	(*ImageContent)(nil),                // 35: zim.wire.v1.ImageContent
+	(*FileContent)(nil),                 // 36: zim.wire.v1.FileContent
+	(*AudioContent)(nil),                // 37: zim.wire.v1.AudioContent
+	(*VideoContent)(nil),                // 38: zim.wire.v1.VideoContent
+	(*MultipleContent)(nil),             // 39: zim.wire.v1.MultipleContent
+	(*MultipleItem)(nil),                // 40: zim.wire.v1.MultipleItem
+	(*CombineContent)(nil),              // 41: zim.wire.v1.CombineContent
+	(*RevokeContent)(nil),               // 42: zim.wire.v1.RevokeContent
+	(*TipsContent)(nil),                 // 43: zim.wire.v1.TipsContent
+	(*TipsUser)(nil),                    // 44: zim.wire.v1.TipsUser
+	(*TipsChange)(nil),                  // 45: zim.wire.v1.TipsChange
 }
 var file_zim_wire_v1_message_proto_depIdxs = []int32{
-	3, // 0: zim.wire.v1.SendMessageRequest.push_config:type_name -> zim.wire.v1.PushConfig
-	4, // 1: zim.wire.v1.PushConfig.voip_config:type_name -> zim.wire.v1.VoIPConfig
-	5, // 2: zim.wire.v1.PushConfig.private_message_template:type_name -> zim.wire.v1.PrivateMessageTemplate
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3,  // 0: zim.wire.v1.Message.replied_info:type_name -> zim.wire.v1.RepliedInfo
+	4,  // 1: zim.wire.v1.Message.reactions:type_name -> zim.wire.v1.Reaction
+	1,  // 2: zim.wire.v1.MessageRef.conversation:type_name -> zim.wire.v1.ConversationRef
+	27, // 3: zim.wire.v1.SendMessageRequest.push_config:type_name -> zim.wire.v1.PushConfig
+	3,  // 4: zim.wire.v1.SendMessageResponse.replied_info:type_name -> zim.wire.v1.RepliedInfo
+	2,  // 5: zim.wire.v1.EditMessageRequest.message:type_name -> zim.wire.v1.MessageRef
+	27, // 6: zim.wire.v1.EditMessageRequest.push_config:type_name -> zim.wire.v1.PushConfig
+	2,  // 7: zim.wire.v1.RevokeMessageRequest.message:type_name -> zim.wire.v1.MessageRef
+	27, // 8: zim.wire.v1.RevokeMessageRequest.push_config:type_name -> zim.wire.v1.PushConfig
+	1,  // 9: zim.wire.v1.DeleteMessagesRequest.conversation:type_name -> zim.wire.v1.ConversationRef
+	1,  // 10: zim.wire.v1.QueryMessagesRequest.conversation:type_name -> zim.wire.v1.ConversationRef
+	1,  // 11: zim.wire.v1.QueryPinnedMessagesRequest.conversation:type_name -> zim.wire.v1.ConversationRef
+	2,  // 12: zim.wire.v1.QueryCombineMessageRequest.message:type_name -> zim.wire.v1.MessageRef
+	0,  // 13: zim.wire.v1.Messages.messages:type_name -> zim.wire.v1.Message
+	2,  // 14: zim.wire.v1.QueryRepliedMessagesRequest.message:type_name -> zim.wire.v1.MessageRef
+	0,  // 15: zim.wire.v1.RepliedMessages.root:type_name -> zim.wire.v1.Message
+	0,  // 16: zim.wire.v1.RepliedMessages.messages:type_name -> zim.wire.v1.Message
+	1,  // 17: zim.wire.v1.ReceiptsRequest.conversation:type_name -> zim.wire.v1.ConversationRef
+	18, // 18: zim.wire.v1.ReceiptsResponse.receipts:type_name -> zim.wire.v1.Receipt
+	1,  // 19: zim.wire.v1.Receipt.conversation:type_name -> zim.wire.v1.ConversationRef
+	2,  // 20: zim.wire.v1.QueryReceiptMembersRequest.message:type_name -> zim.wire.v1.MessageRef
+	2,  // 21: zim.wire.v1.ReactRequest.message:type_name -> zim.wire.v1.MessageRef
+	4,  // 22: zim.wire.v1.ReactResponse.reaction:type_name -> zim.wire.v1.Reaction
+	2,  // 23: zim.wire.v1.QueryReactionUsersRequest.message:type_name -> zim.wire.v1.MessageRef
+	24, // 24: zim.wire.v1.ReactionUsers.users:type_name -> zim.wire.v1.ReactionUser
+	25, // 25: zim.wire.v1.ReactionUser.reactions:type_name -> zim.wire.v1.ReactionCount
+	2,  // 26: zim.wire.v1.PinMessageRequest.message:type_name -> zim.wire.v1.MessageRef
+	28, // 27: zim.wire.v1.PushConfig.voip_config:type_name -> zim.wire.v1.VoIPConfig
+	29, // 28: zim.wire.v1.PushConfig.private_message_template:type_name -> zim.wire.v1.PrivateMessageTemplate
+	33, // 29: zim.wire.v1.ImageContent.file:type_name -> zim.wire.v1.File
+	34, // 30: zim.wire.v1.ImageContent.size:type_name -> zim.wire.v1.Size
+	34, // 31: zim.wire.v1.ImageContent.large_size:type_name -> zim.wire.v1.Size
+	34, // 32: zim.wire.v1.ImageContent.thumbnail_size:type_name -> zim.wire.v1.Size
+	33, // 33: zim.wire.v1.FileContent.file:type_name -> zim.wire.v1.File
+	33, // 34: zim.wire.v1.AudioContent.file:type_name -> zim.wire.v1.File
+	33, // 35: zim.wire.v1.VideoContent.file:type_name -> zim.wire.v1.File
+	34, // 36: zim.wire.v1.VideoContent.first_frame_size:type_name -> zim.wire.v1.Size
+	40, // 37: zim.wire.v1.MultipleContent.items:type_name -> zim.wire.v1.MultipleItem
+	2,  // 38: zim.wire.v1.CombineContent.messages:type_name -> zim.wire.v1.MessageRef
+	44, // 39: zim.wire.v1.TipsContent.operator:type_name -> zim.wire.v1.TipsUser
+	44, // 40: zim.wire.v1.TipsContent.targets:type_name -> zim.wire.v1.TipsUser
+	45, // 41: zim.wire.v1.TipsContent.change:type_name -> zim.wire.v1.TipsChange
+	44, // 42: zim.wire.v1.TipsChange.group_new_owner:type_name -> zim.wire.v1.TipsUser
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_zim_wire_v1_message_proto_init() }
@@ -844,7 +3746,7 @@ func file_zim_wire_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zim_wire_v1_message_proto_rawDesc), len(file_zim_wire_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -452,10 +452,29 @@ func (x *EventBatch) GetEvents() []*Event {
 	return nil
 }
 
-// Event is one thing that a user must not miss. One field is set; a client that knows none of them skips the event.
+// Event is something that a user must not miss: one thing that was done, and what follows from it. A client skips what it
+// does not know.
 type Event struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Message       *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A message that came.
+	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// What stands in the place of a message that was revoked.
+	Revoked  *Message        `protobuf:"bytes,2,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Edited   *Message        `protobuf:"bytes,3,opt,name=edited,proto3" json:"edited,omitempty"`
+	Reaction *ReactionChange `protobuf:"bytes,4,opt,name=reaction,proto3" json:"reaction,omitempty"`
+	Pins     []*PinChange    `protobuf:"bytes,5,rep,name=pins,proto3" json:"pins,omitempty"`
+	// Replies whose quoted message changed.
+	Replied              []*Message            `protobuf:"bytes,6,rep,name=replied,proto3" json:"replied,omitempty"`
+	RepliedCount         *RepliedCount         `protobuf:"bytes,7,opt,name=replied_count,json=repliedCount,proto3" json:"replied_count,omitempty"`
+	Receipts             []*Receipt            `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	Deleted              *MessagesDeleted      `protobuf:"bytes,9,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	ConversationReceipt  *Receipt              `protobuf:"bytes,10,opt,name=conversation_receipt,json=conversationReceipt,proto3" json:"conversation_receipt,omitempty"`
+	ConversationsDeleted *ConversationsDeleted `protobuf:"bytes,11,opt,name=conversations_deleted,json=conversationsDeleted,proto3" json:"conversations_deleted,omitempty"`
+	Group                *GroupChange          `protobuf:"bytes,12,opt,name=group,proto3" json:"group,omitempty"`
+	// Conversations that changed in a way that the fields above don't tell.
+	Conversations []*ConversationRef `protobuf:"bytes,13,rep,name=conversations,proto3" json:"conversations,omitempty"`
+	// The run of the program that did it, by the first bytes of its instance ID. It knows of some of this from the answer.
+	Origin        []byte `protobuf:"bytes,14,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -497,11 +516,442 @@ func (x *Event) GetMessage() *Message {
 	return nil
 }
 
+func (x *Event) GetRevoked() *Message {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
+func (x *Event) GetEdited() *Message {
+	if x != nil {
+		return x.Edited
+	}
+	return nil
+}
+
+func (x *Event) GetReaction() *ReactionChange {
+	if x != nil {
+		return x.Reaction
+	}
+	return nil
+}
+
+func (x *Event) GetPins() []*PinChange {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+func (x *Event) GetReplied() []*Message {
+	if x != nil {
+		return x.Replied
+	}
+	return nil
+}
+
+func (x *Event) GetRepliedCount() *RepliedCount {
+	if x != nil {
+		return x.RepliedCount
+	}
+	return nil
+}
+
+func (x *Event) GetReceipts() []*Receipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+func (x *Event) GetDeleted() *MessagesDeleted {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *Event) GetConversationReceipt() *Receipt {
+	if x != nil {
+		return x.ConversationReceipt
+	}
+	return nil
+}
+
+func (x *Event) GetConversationsDeleted() *ConversationsDeleted {
+	if x != nil {
+		return x.ConversationsDeleted
+	}
+	return nil
+}
+
+func (x *Event) GetGroup() *GroupChange {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *Event) GetConversations() []*ConversationRef {
+	if x != nil {
+		return x.Conversations
+	}
+	return nil
+}
+
+func (x *Event) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+type ReactionChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Changes       []*ReactionUserChange  `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactionChange) Reset() {
+	*x = ReactionChange{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactionChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactionChange) ProtoMessage() {}
+
+func (x *ReactionChange) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactionChange.ProtoReflect.Descriptor instead.
+func (*ReactionChange) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReactionChange) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *ReactionChange) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ReactionChange) GetChanges() []*ReactionUserChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type ReactionUserChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// A documented ZIM action: 0 added, 1 deleted.
+	Action int32 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`
+	// The user's own count now.
+	SumCount      int64 `protobuf:"varint,3,opt,name=sum_count,json=sumCount,proto3" json:"sum_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactionUserChange) Reset() {
+	*x = ReactionUserChange{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactionUserChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactionUserChange) ProtoMessage() {}
+
+func (x *ReactionUserChange) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactionUserChange.ProtoReflect.Descriptor instead.
+func (*ReactionUserChange) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReactionUserChange) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ReactionUserChange) GetAction() int32 {
+	if x != nil {
+		return x.Action
+	}
+	return 0
+}
+
+func (x *ReactionUserChange) GetSumCount() int64 {
+	if x != nil {
+		return x.SumCount
+	}
+	return 0
+}
+
+type PinChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A documented ZIM status.
+	Status        int32    `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	Message       *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinChange) Reset() {
+	*x = PinChange{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinChange) ProtoMessage() {}
+
+func (x *PinChange) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinChange.ProtoReflect.Descriptor instead.
+func (*PinChange) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PinChange) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *PinChange) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+type RepliedCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MessageId     int64                  `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	Conversation  *ConversationRef       `protobuf:"bytes,2,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Count         int64                  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepliedCount) Reset() {
+	*x = RepliedCount{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepliedCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepliedCount) ProtoMessage() {}
+
+func (x *RepliedCount) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepliedCount.ProtoReflect.Descriptor instead.
+func (*RepliedCount) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RepliedCount) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *RepliedCount) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *RepliedCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type MessagesDeleted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A documented ZIM type.
+	Type          int32            `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
+	Conversation  *ConversationRef `protobuf:"bytes,2,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Messages      []*Message       `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesDeleted) Reset() {
+	*x = MessagesDeleted{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesDeleted) ProtoMessage() {}
+
+func (x *MessagesDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesDeleted.ProtoReflect.Descriptor instead.
+func (*MessagesDeleted) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MessagesDeleted) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
+}
+
+func (x *MessagesDeleted) GetConversation() *ConversationRef {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *MessagesDeleted) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+type ConversationsDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConversationsDeleted) Reset() {
+	*x = ConversationsDeleted{}
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConversationsDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConversationsDeleted) ProtoMessage() {}
+
+func (x *ConversationsDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_zim_wire_v1_sync_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConversationsDeleted.ProtoReflect.Descriptor instead.
+func (*ConversationsDeleted) Descriptor() ([]byte, []int) {
+	return file_zim_wire_v1_sync_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ConversationsDeleted) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_zim_wire_v1_sync_proto protoreflect.FileDescriptor
 
 const file_zim_wire_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x16zim/wire/v1/sync.proto\x12\vzim.wire.v1\x1a\x19zim/wire/v1/message.proto\"2\n" +
+	"\x16zim/wire/v1/sync.proto\x12\vzim.wire.v1\x1a\x17zim/wire/v1/group.proto\x1a\x19zim/wire/v1/message.proto\"2\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"C\n" +
@@ -523,9 +973,45 @@ const file_zim_wire_v1_sync_proto_rawDesc = "" +
 	"EventBatch\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1b\n" +
 	"\tfirst_seq\x18\x02 \x01(\x04R\bfirstSeq\x12*\n" +
-	"\x06events\x18\x03 \x03(\v2\x12.zim.wire.v1.EventR\x06events\"7\n" +
+	"\x06events\x18\x03 \x03(\v2\x12.zim.wire.v1.EventR\x06events\"\x81\x06\n" +
 	"\x05Event\x12.\n" +
-	"\amessage\x18\x01 \x01(\v2\x14.zim.wire.v1.MessageR\amessage*\x8e\x01\n" +
+	"\amessage\x18\x01 \x01(\v2\x14.zim.wire.v1.MessageR\amessage\x12.\n" +
+	"\arevoked\x18\x02 \x01(\v2\x14.zim.wire.v1.MessageR\arevoked\x12,\n" +
+	"\x06edited\x18\x03 \x01(\v2\x14.zim.wire.v1.MessageR\x06edited\x127\n" +
+	"\breaction\x18\x04 \x01(\v2\x1b.zim.wire.v1.ReactionChangeR\breaction\x12*\n" +
+	"\x04pins\x18\x05 \x03(\v2\x16.zim.wire.v1.PinChangeR\x04pins\x12.\n" +
+	"\areplied\x18\x06 \x03(\v2\x14.zim.wire.v1.MessageR\areplied\x12>\n" +
+	"\rreplied_count\x18\a \x01(\v2\x19.zim.wire.v1.RepliedCountR\frepliedCount\x120\n" +
+	"\breceipts\x18\b \x03(\v2\x14.zim.wire.v1.ReceiptR\breceipts\x126\n" +
+	"\adeleted\x18\t \x01(\v2\x1c.zim.wire.v1.MessagesDeletedR\adeleted\x12G\n" +
+	"\x14conversation_receipt\x18\n" +
+	" \x01(\v2\x14.zim.wire.v1.ReceiptR\x13conversationReceipt\x12V\n" +
+	"\x15conversations_deleted\x18\v \x01(\v2!.zim.wire.v1.ConversationsDeletedR\x14conversationsDeleted\x12.\n" +
+	"\x05group\x18\f \x01(\v2\x18.zim.wire.v1.GroupChangeR\x05group\x12B\n" +
+	"\rconversations\x18\r \x03(\v2\x1c.zim.wire.v1.ConversationRefR\rconversations\x12\x16\n" +
+	"\x06origin\x18\x0e \x01(\fR\x06origin\"\x94\x01\n" +
+	"\x0eReactionChange\x12.\n" +
+	"\amessage\x18\x01 \x01(\v2\x14.zim.wire.v1.MessageR\amessage\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x129\n" +
+	"\achanges\x18\x03 \x03(\v2\x1f.zim.wire.v1.ReactionUserChangeR\achanges\"]\n" +
+	"\x12ReactionUserChange\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\x05R\x06action\x12\x1b\n" +
+	"\tsum_count\x18\x03 \x01(\x03R\bsumCount\"S\n" +
+	"\tPinChange\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\x05R\x06status\x12.\n" +
+	"\amessage\x18\x02 \x01(\v2\x14.zim.wire.v1.MessageR\amessage\"\x85\x01\n" +
+	"\fRepliedCount\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\x03R\tmessageId\x12@\n" +
+	"\fconversation\x18\x02 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\x99\x01\n" +
+	"\x0fMessagesDeleted\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\x05R\x04type\x12@\n" +
+	"\fconversation\x18\x02 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x120\n" +
+	"\bmessages\x18\x03 \x03(\v2\x14.zim.wire.v1.MessageR\bmessages\",\n" +
+	"\x14ConversationsDeleted\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count*\x8e\x01\n" +
 	"\x0fFeedResetReason\x12!\n" +
 	"\x1dFEED_RESET_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17FEED_RESET_REASON_EPOCH\x10\x01\x12\x1d\n" +
@@ -545,18 +1031,27 @@ func file_zim_wire_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_zim_wire_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_zim_wire_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_zim_wire_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_zim_wire_v1_sync_proto_goTypes = []any{
-	(FeedResetReason)(0),      // 0: zim.wire.v1.FeedResetReason
-	(*Position)(nil),          // 1: zim.wire.v1.Position
-	(*HeartbeatRequest)(nil),  // 2: zim.wire.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil), // 3: zim.wire.v1.HeartbeatResponse
-	(*SyncRequest)(nil),       // 4: zim.wire.v1.SyncRequest
-	(*SyncResponse)(nil),      // 5: zim.wire.v1.SyncResponse
-	(*FeedReset)(nil),         // 6: zim.wire.v1.FeedReset
-	(*EventBatch)(nil),        // 7: zim.wire.v1.EventBatch
-	(*Event)(nil),             // 8: zim.wire.v1.Event
-	(*Message)(nil),           // 9: zim.wire.v1.Message
+	(FeedResetReason)(0),         // 0: zim.wire.v1.FeedResetReason
+	(*Position)(nil),             // 1: zim.wire.v1.Position
+	(*HeartbeatRequest)(nil),     // 2: zim.wire.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),    // 3: zim.wire.v1.HeartbeatResponse
+	(*SyncRequest)(nil),          // 4: zim.wire.v1.SyncRequest
+	(*SyncResponse)(nil),         // 5: zim.wire.v1.SyncResponse
+	(*FeedReset)(nil),            // 6: zim.wire.v1.FeedReset
+	(*EventBatch)(nil),           // 7: zim.wire.v1.EventBatch
+	(*Event)(nil),                // 8: zim.wire.v1.Event
+	(*ReactionChange)(nil),       // 9: zim.wire.v1.ReactionChange
+	(*ReactionUserChange)(nil),   // 10: zim.wire.v1.ReactionUserChange
+	(*PinChange)(nil),            // 11: zim.wire.v1.PinChange
+	(*RepliedCount)(nil),         // 12: zim.wire.v1.RepliedCount
+	(*MessagesDeleted)(nil),      // 13: zim.wire.v1.MessagesDeleted
+	(*ConversationsDeleted)(nil), // 14: zim.wire.v1.ConversationsDeleted
+	(*Message)(nil),              // 15: zim.wire.v1.Message
+	(*Receipt)(nil),              // 16: zim.wire.v1.Receipt
+	(*GroupChange)(nil),          // 17: zim.wire.v1.GroupChange
+	(*ConversationRef)(nil),      // 18: zim.wire.v1.ConversationRef
 }
 var file_zim_wire_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: zim.wire.v1.HeartbeatRequest.handled:type_name -> zim.wire.v1.Position
@@ -568,12 +1063,30 @@ var file_zim_wire_v1_sync_proto_depIdxs = []int32{
 	0,  // 6: zim.wire.v1.FeedReset.reason:type_name -> zim.wire.v1.FeedResetReason
 	1,  // 7: zim.wire.v1.FeedReset.position:type_name -> zim.wire.v1.Position
 	8,  // 8: zim.wire.v1.EventBatch.events:type_name -> zim.wire.v1.Event
-	9,  // 9: zim.wire.v1.Event.message:type_name -> zim.wire.v1.Message
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	15, // 9: zim.wire.v1.Event.message:type_name -> zim.wire.v1.Message
+	15, // 10: zim.wire.v1.Event.revoked:type_name -> zim.wire.v1.Message
+	15, // 11: zim.wire.v1.Event.edited:type_name -> zim.wire.v1.Message
+	9,  // 12: zim.wire.v1.Event.reaction:type_name -> zim.wire.v1.ReactionChange
+	11, // 13: zim.wire.v1.Event.pins:type_name -> zim.wire.v1.PinChange
+	15, // 14: zim.wire.v1.Event.replied:type_name -> zim.wire.v1.Message
+	12, // 15: zim.wire.v1.Event.replied_count:type_name -> zim.wire.v1.RepliedCount
+	16, // 16: zim.wire.v1.Event.receipts:type_name -> zim.wire.v1.Receipt
+	13, // 17: zim.wire.v1.Event.deleted:type_name -> zim.wire.v1.MessagesDeleted
+	16, // 18: zim.wire.v1.Event.conversation_receipt:type_name -> zim.wire.v1.Receipt
+	14, // 19: zim.wire.v1.Event.conversations_deleted:type_name -> zim.wire.v1.ConversationsDeleted
+	17, // 20: zim.wire.v1.Event.group:type_name -> zim.wire.v1.GroupChange
+	18, // 21: zim.wire.v1.Event.conversations:type_name -> zim.wire.v1.ConversationRef
+	15, // 22: zim.wire.v1.ReactionChange.message:type_name -> zim.wire.v1.Message
+	10, // 23: zim.wire.v1.ReactionChange.changes:type_name -> zim.wire.v1.ReactionUserChange
+	15, // 24: zim.wire.v1.PinChange.message:type_name -> zim.wire.v1.Message
+	18, // 25: zim.wire.v1.RepliedCount.conversation:type_name -> zim.wire.v1.ConversationRef
+	18, // 26: zim.wire.v1.MessagesDeleted.conversation:type_name -> zim.wire.v1.ConversationRef
+	15, // 27: zim.wire.v1.MessagesDeleted.messages:type_name -> zim.wire.v1.Message
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_zim_wire_v1_sync_proto_init() }
@@ -581,6 +1094,7 @@ func file_zim_wire_v1_sync_proto_init() {
 	if File_zim_wire_v1_sync_proto != nil {
 		return
 	}
+	file_zim_wire_v1_group_proto_init()
 	file_zim_wire_v1_message_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -588,7 +1102,7 @@ func file_zim_wire_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zim_wire_v1_sync_proto_rawDesc), len(file_zim_wire_v1_sync_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
