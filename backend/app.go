@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/zim-go/zim/token"
 )
@@ -17,6 +18,9 @@ type App struct {
 	Devices DevicePolicy
 	// Limits are enforced for every client. The zero value means the documented ones.
 	Limits Limits
+	// GroupTips puts notes of what happens to a group and its members into its conversation. (Documented as tips messages,
+	// and off by default.)
+	GroupTips bool
 }
 
 // DevicePolicy says which devices of a user may be online together. A login beyond it evicts the earliest.
@@ -41,7 +45,24 @@ type Limits struct {
 	TextSize         int // bytes; default 2 KB, up to 32 KB
 	CustomSize       int // bytes; default 2 KB, up to 32 KB
 	CommandSize      int // bytes; default 5 KB, up to 32 KB
+	BarrageSize      int // bytes; default 5 KB, up to 32 KB
 	ExtendedDataSize int // bytes; default 1 KB, up to 16 KB
+
+	ImageSize     int64 // bytes; default 10 MB
+	FileSize      int64 // bytes; default 100 MB
+	AudioSize     int64 // bytes; default 6 MB
+	VideoSize     int64 // bytes; default 100 MB
+	AudioDuration int64 // seconds; default 300
+
+	// RevokeWindow is for how long messages can be revoked. Default 2 minutes, up to 24 hours.
+	RevokeWindow time.Duration
+	// PinnedConversations is how many conversations a user may pin. Default 100.
+	PinnedConversations int
+	// GroupMembers is how many members a group may have. Default 500, up to 6000.
+	GroupMembers int
+	// ChangeRate is how many things beside messages a client may do in a second in the long run, and four times as many at once.
+	// Default 50; negative means no limit.
+	ChangeRate float64
 
 	// SendRate is how many messages a client may send in a second in the long run. Default 10, and twice as many of high
 	// priority; negative means no limit.
@@ -62,7 +83,10 @@ func (l *Limits) fill() error {
 		{"TextSize", &l.TextSize, 2 << 10, 32 << 10},
 		{"CustomSize", &l.CustomSize, 2 << 10, 32 << 10},
 		{"CommandSize", &l.CommandSize, 5 << 10, 32 << 10},
+		{"BarrageSize", &l.BarrageSize, 5 << 10, 32 << 10},
 		{"ExtendedDataSize", &l.ExtendedDataSize, 1 << 10, 16 << 10},
+		{"PinnedConversations", &l.PinnedConversations, 100, 1000},
+		{"GroupMembers", &l.GroupMembers, 500, 6000},
 	} {
 		if *f.value == 0 {
 			*f.value = f.standard
@@ -71,7 +95,32 @@ func (l *Limits) fill() error {
 			return fmt.Errorf("%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
 		}
 	}
-	if l.SendBurst < 0 || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
+	for _, f := range []struct {
+		name     string
+		value    *int64
+		standard int64
+	}{
+		{"ImageSize", &l.ImageSize, 10 << 20},
+		{"FileSize", &l.FileSize, 100 << 20},
+		{"AudioSize", &l.AudioSize, 6 << 20},
+		{"VideoSize", &l.VideoSize, 100 << 20},
+		{"AudioDuration", &l.AudioDuration, 300},
+		{"RevokeWindow", (*int64)(&l.RevokeWindow), int64(2 * time.Minute)},
+	} {
+		if *f.value == 0 {
+			*f.value = f.standard
+		}
+		if *f.value < 0 {
+			return fmt.Errorf("%s is negative", f.name)
+		}
+	}
+	if l.RevokeWindow > 24*time.Hour {
+		return fmt.Errorf("RevokeWindow is %v, it may be up to 24 hours", l.RevokeWindow)
+	}
+	if l.ChangeRate == 0 {
+		l.ChangeRate = 50
+	}
+	if l.SendBurst < 0 || math.IsNaN(l.ChangeRate) || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
 		return fmt.Errorf("SendBurst is %d, SendRate %v and LoginRate %v: they are no limits", l.SendBurst, l.SendRate, l.LoginRate)
 	}
 	if l.SendRate == 0 {

@@ -49,6 +49,38 @@ const (
 	codeNotLogged      = 6000121
 	codeTargetNotExist = 6000204
 	codeIdempotency    = -4 // not documented: the client ID was used for something else
+
+	codeNoUser          = 6000011
+	codeEditFailed      = 6000205
+	codeNotPinned       = 6000208
+	codeFileError       = 6000210
+	codeFileServer      = 6000212
+	codeFileType        = 6000213
+	codeFileSize        = 6000214
+	codeFileDuration    = 6000215
+	codeURL             = 6000219
+	codeReceiptFailed   = 6000277
+	codeRevokeLate      = 6000278
+	codeRevoked         = 6000279
+	codeReactionExists  = 6000280
+	codeTooManyReceipts = 6000282
+	codeEditForeign     = 6000285
+	codeEditLate        = 6000286
+	codeTooManyPins     = 6000287
+
+	codeNotInGroup        = 6000521
+	codeAlreadyInGroup    = 6000522
+	codeNoGroup           = 6000523
+	codeGroupExists       = 6000524
+	codeGroupFull         = 6000525
+	codeGroupWasDismissed = 6000527
+	codeNoAuthority       = 6000541
+	codeJoinForbidden     = 6000542
+	codeMustApply         = 6000543
+	codeMustAccept        = 6000544
+
+	codeNoConversation = 6000603
+	codeTooManyPinned  = 6000604
 )
 
 func refuse(code int32, message string) *wire.Error { return &wire.Error{Code: code, Message: message} }
@@ -135,6 +167,50 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 		a.renewToken(s, id, b.RenewToken)
 	case *wire.Request_Logout:
 		a.logout(s, id, b.Logout)
+	case *wire.Request_EditMessage:
+		a.editMessage(s, id, b.EditMessage)
+	case *wire.Request_RevokeMessage:
+		a.revokeMessage(s, id, b.RevokeMessage)
+	case *wire.Request_DeleteMessages:
+		a.deleteMessages(s, id, b.DeleteMessages)
+	case *wire.Request_QueryMessages:
+		a.queryMessages(s, id, b.QueryMessages)
+	case *wire.Request_QueryPinnedMessages:
+		a.queryPinned(s, id, b.QueryPinnedMessages)
+	case *wire.Request_QueryCombineMessage:
+		a.queryCombine(s, id, b.QueryCombineMessage)
+	case *wire.Request_QueryRepliedMessages:
+		a.queryReplied(s, id, b.QueryRepliedMessages)
+	case *wire.Request_Receipts:
+		a.receipts(s, id, b.Receipts)
+	case *wire.Request_QueryReceiptMembers:
+		a.queryReceiptMembers(s, id, b.QueryReceiptMembers)
+	case *wire.Request_React:
+		a.react(s, id, b.React)
+	case *wire.Request_QueryReactionUsers:
+		a.queryReactionUsers(s, id, b.QueryReactionUsers)
+	case *wire.Request_PinMessage:
+		a.pinMessage(s, id, b.PinMessage)
+	case *wire.Request_QueryConversations:
+		a.queryConversations(s, id, b.QueryConversations)
+	case *wire.Request_QueryTotalUnread:
+		a.queryTotalUnread(s, id, b.QueryTotalUnread)
+	case *wire.Request_ChangeConversations:
+		a.changeConversations(s, id, b.ChangeConversations)
+	case *wire.Request_ReadConversation:
+		a.readConversation(s, id, b.ReadConversation)
+	case *wire.Request_CreateGroup:
+		a.createGroup(s, id, b.CreateGroup)
+	case *wire.Request_Group:
+		a.changeGroup(s, id, b.Group)
+	case *wire.Request_GroupUsers:
+		a.changeGroupUsers(s, id, b.GroupUsers)
+	case *wire.Request_QueryGroups:
+		a.queryGroups(s, id, b.QueryGroups)
+	case *wire.Request_QueryGroupMembers:
+		a.queryGroupMembers(s, id, b.QueryGroupMembers)
+	case *wire.Request_Upload:
+		a.upload(s, id, b.Upload)
 	case *wire.Request_Login:
 		a.refuse(id, refuse(codeAlreadyLogged, "this connection has logged in"))
 	default:

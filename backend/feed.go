@@ -39,9 +39,15 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 		events, err := tx.Events(u, uint32(at.Seq), limit, maxSyncBytes)
 		if len(events) > 0 {
 			resp.Events = &wire.EventBatch{Epoch: epoch, FirstSeq: uint64(events[0].Seq)}
-			for i := range events {
-				resp.Events.Events = append(resp.Events.Events, wireEvent(s.key.id, &events[i]))
+		}
+		r := &reader{tx, a.server, s.app, u}
+		for i := range events {
+			if err != nil {
+				break
 			}
+			var e *wire.Event
+			e, err = r.event(&events[i])
+			resp.Events.Events = append(resp.Events.Events, e)
 		}
 		return err
 	})
@@ -51,28 +57,6 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 		return
 	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_Sync{Sync: resp}})
-}
-
-// wireEvent makes what user sees of e.
-func wireEvent(user string, e *store.Event) *wire.Event {
-	if e.Kind != store.EventMessage || e.ID == 0 {
-		return &wire.Event{}
-	}
-	m := &wire.Message{
-		MessageId:      e.ID,
-		MessageSeq:     e.MessageSeq,
-		OrderKey:       e.ID,
-		TimestampMs:    e.Time,
-		ConversationId: e.Peer,
-		Type:           e.Type,
-		Content:        e.Content,
-		ExtendedData:   e.Extended,
-		Priority:       e.Priority,
-	}
-	if e.Sender == user {
-		m.SenderUserId, m.LocalMessageId = user, e.ClientID
-	}
-	return &wire.Event{Message: m}
 }
 
 // heartbeat keeps what the client says it has handled, and tells it how far its feed goes.

@@ -102,6 +102,14 @@ func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *
 	})
 }
 
+// changes returns a limiter for what a connection does beside sending messages.
+func (g *gate) changes(limits *Limits) *rate.Limiter {
+	if limits.ChangeRate < 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(limits.ChangeRate), max(int(4*limits.ChangeRate), 1))
+}
+
 // limiter returns the limiter for a key, which lets a second's worth through at once.
 func limiter[K comparable](m map[K]*rate.Limiter, key K, limit rate.Limit) *rate.Limiter {
 	return remember(m, key, func() *rate.Limiter { return rate.NewLimiter(limit, max(int(limit), 1)) })

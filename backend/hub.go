@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
@@ -30,6 +31,7 @@ type session struct {
 	generation int64
 	normal     *rate.Limiter // sends of low and medium priority
 	high       *rate.Limiter // sends of high priority
+	changes    *rate.Limiter // what changes something, but sends nothing
 	expiry     *time.Timer   // when the token ends
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
@@ -278,11 +280,19 @@ func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
 			continue // a hole: the client asks for what follows it
 		}
 		b.Events = append(b.Events, e)
-		s.bytes += len(e.GetMessage().GetContent()) + len(e.GetMessage().GetExtendedData())
+		s.bytes += size(e)
 		if len(b.Events) >= maxPush || s.bytes >= maxSyncBytes {
 			h.push(s)
 		}
 	}
+}
+
+// size is about how many bytes an event takes.
+func size(e *wire.Event) int {
+	if m := e.Message; m != nil && e.RepliedCount == nil {
+		return len(m.Content) + len(m.ExtendedData)
+	}
+	return proto.Size(e)
 }
 
 // maxPush is how many events are pushed together.

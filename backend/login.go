@@ -257,6 +257,7 @@ func (op *loginOp) newSession(l store.Login) *session {
 		generation: l.Generation,
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
+		changes:    op.a.server.gate.changes(&op.app.Limits),
 		hub:        op.a.server.hub,
 	}
 }

@@ -1,38 +1,29 @@
 package backend
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
-	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
 
-// Documented message types and priorities.
 const (
-	typeText    = 1
-	typeCommand = 2
-	typeCustom  = 200
-
-	priorityLow  = 1
-	priorityHigh = 3
-)
-
-const (
-	localIDSize = 16
-	maxSubType  = 200
-	maxSearched = 64
-	hashSize    = 16
+	localIDSize  = 16
+	maxSubType   = 200
+	maxSearched  = 64
+	maxMentioned = 50
+	hashSize     = 16
 )
 
 // sendMessage takes a message of the session's user.
@@ -41,27 +32,50 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		a.refuse(id, refused)
 		return
 	}
-	limiter := s.normal
-	if req.Priority == priorityHigh {
-		limiter = s.high
-	}
-	admitted := limiter.Allow()
-	if req.Type == typeCommand {
-		if !admitted {
-			a.refuse(id, tooMany())
-			return
-		}
-		a.sendCommand(s, id, req)
+	content, refused := s.app.Limits.check(req.Type, req.Content, false)
+	if refused != nil {
+		a.refuse(id, refused)
 		return
 	}
-	op := &sendOp{a: a, s: s, id: id, req: req, admitted: admitted}
+	req.Content = content
+	sum := hash(req) // of what was asked for: what the server makes of it differs from one try to the next
+	if hasFiles(req.Type) {
+		if req.Content, refused = a.server.attachFiles(s.key, req.Type, req.Content); refused != nil {
+			a.refuse(id, refused)
+			return
+		}
+	}
+	admitted := true
+	if req.Type != typeBarrage {
+		limiter := s.normal
+		if req.Priority == priorityHigh {
+			limiter = s.high
+		}
+		admitted = limiter.Allow()
+	}
+	if req.ConversationType == store.ConversationRoom || req.Type == typeCommand {
+		switch {
+		case !admitted:
+			a.refuse(id, tooMany())
+		case req.ConversationType == store.ConversationRoom:
+			a.sendToRoom(s, id, req)
+		default:
+			a.sendCommand(s, id, req)
+		}
+		return
+	}
+	op := &sendOp{a: a, id: id, req: req, admitted: admitted}
+	op.change.s = s
 	op.message = store.Message{
 		ClientID: req.LocalMessageId,
-		Hash:     hash(req),
+		Hash:     sum,
 		Type:     req.Type,
 		Priority: req.Priority,
 		Content:  req.Content,
 		Extended: req.ExtendedData,
+	}
+	if !req.DisableUnreadMessageCount {
+		op.message.Flags = store.FlagCounts
 	}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)
@@ -69,23 +83,32 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 }
 
 func tooMany() *wire.Error {
-	return &wire.Error{Code: codeFrequencyLimit, Message: "too many messages", RetryAfterMs: 1000}
+	return &wire.Error{Code: codeFrequencyLimit, Message: "too many requests", RetryAfterMs: 1000}
 }
 
-// check holds a message against the limits, and brings its content into the form in which it is kept.
+// check checks what a message is beside its content.
 func check(s *session, req *wire.SendMessageRequest) *wire.Error {
 	limits := &s.app.Limits
-	if req.ConversationType != store.ConversationPeer {
-		return refuse(codeUnsupported, "the server does not know conversations of this type")
-	}
 	if len(req.LocalMessageId) != localIDSize {
 		return refuse(codeParamsInvalid, "the local message ID must have 16 bytes")
 	}
-	if err := ident.CheckUserID(req.ConversationId); err != nil {
-		return refuse(codeParamsInvalid, "the receiver "+err.Error())
+	switch req.ConversationType {
+	case store.ConversationPeer:
+		if err := ident.CheckUserID(req.ConversationId); err != nil {
+			return refuse(codeParamsInvalid, "the receiver "+err.Error())
+		}
+		if req.ConversationId == s.key.id {
+			return refuse(codeParamsInvalid, "the receiver is the sender")
+		}
+	case store.ConversationGroup, store.ConversationRoom:
+		if req.ConversationId == "" {
+			return refuse(codeParamsInvalid, "the receiver is empty")
+		}
+	default:
+		return refuse(codeUnsupported, "the server does not know conversations of this type")
 	}
-	if req.ConversationId == s.key.id {
-		return refuse(codeParamsInvalid, "the receiver is the sender")
+	if req.Type == typeBarrage && req.ConversationType != store.ConversationRoom {
+		return refuse(codeParamsInvalid, "barrages are for rooms")
 	}
 	if req.Priority == 0 {
 		req.Priority = priorityLow
@@ -96,77 +119,26 @@ func check(s *session, req *wire.SendMessageRequest) *wire.Error {
 	if len(req.ExtendedData) > limits.ExtendedDataSize {
 		return tooLarge("extended data", len(req.ExtendedData), limits.ExtendedDataSize)
 	}
-	switch req.Type {
-	case typeText:
-		if v, ok := payload.Split(req.Content); ok {
-			return checkText("text", v, limits.TextSize)
+	extras := req.HasReceipt || req.ReplyTo != 0 || len(req.MentionedUserIds) > 0 || req.IsMentionAll
+	if extras && (transient(req.Type) || req.ConversationType == store.ConversationRoom && (req.HasReceipt || req.ReplyTo != 0)) {
+		return refuse(codeParamsInvalid, "a message of this type, or to a room, has no receipts, mentions or replies")
+	}
+	if req.ReplyTo != 0 && !ordinary(req.Type) {
+		return refuse(codeParamsInvalid, "a message of this type is no reply")
+	}
+	return checkMentioned(req.MentionedUserIds)
+}
+
+func checkMentioned(ids []string) *wire.Error {
+	if len(ids) > maxMentioned {
+		return refuse(codeParamsInvalid, fmt.Sprintf("a message mentions up to %d users", maxMentioned))
+	}
+	for _, id := range ids {
+		if err := ident.CheckUserID(id); err != nil {
+			return refuse(codeParamsInvalid, "a mentioned user "+err.Error())
 		}
-		c := new(wire.TextContent)
-		return checkContent(req, c, func() *wire.Error {
-			return checkText("text", []byte(c.Message), limits.TextSize)
-		})
-	case typeCommand:
-		if v, ok := payload.Split(req.Content); ok {
-			return checkCommand(v, limits.CommandSize)
-		}
-		c := new(wire.CommandContent)
-		return checkContent(req, c, func() *wire.Error {
-			return checkCommand(c.Message, limits.CommandSize)
-		})
-	case typeCustom:
-		c := new(wire.CustomContent)
-		return checkContent(req, c, func() *wire.Error {
-			if c.SubType < 0 || c.SubType > maxSubType {
-				return refuse(codeParamsInvalid, "the sub-type must be 0 to 200")
-			}
-			if len(c.SearchedContent) > maxSearched {
-				return tooLarge("searched content", len(c.SearchedContent), maxSearched)
-			}
-			return checkText("custom message", []byte(c.Message), limits.CustomSize)
-		})
-	}
-	return refuse(codeUnsupported, "the server does not know messages of this type")
-}
-
-// checkContent decodes the content into c and calls check. Fields that the server does not know are dropped: they would be a
-// way around the limits.
-func checkContent(req *wire.SendMessageRequest, c proto.Message, check func() *wire.Error) *wire.Error {
-	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(req.Content, c); err != nil {
-		return refuse(codeParamsInvalid, "the content is malformed")
-	}
-	if refused := check(); refused != nil {
-		return refused
-	}
-	if proto.Size(c) != len(req.Content) {
-		req.Content, _ = proto.Marshal(c)
 	}
 	return nil
-}
-
-func checkText(what string, s []byte, limit int) *wire.Error {
-	switch {
-	case len(s) > limit:
-		return tooLarge(what, len(s), limit)
-	case !utf8.Valid(s):
-		return refuse(codeParamsInvalid, "the "+what+" is not valid UTF-8")
-	case len(bytes.TrimSpace(s)) == 0:
-		return refuse(codeParamsInvalid, "the "+what+" is blank")
-	}
-	return nil
-}
-
-func checkCommand(b []byte, limit int) *wire.Error {
-	if len(b) == 0 {
-		return refuse(codeParamsInvalid, "the command is empty")
-	}
-	if len(b) > limit {
-		return tooLarge("command", len(b), limit)
-	}
-	return nil
-}
-
-func tooLarge(what string, size, limit int) *wire.Error {
-	return refuse(codeParamsInvalid, fmt.Sprintf("the %s has %d bytes, the limit is %d", what, size, limit))
 }
 
 // hash tells whether two sends with the same client ID ask for the same thing.
@@ -178,80 +150,177 @@ func hash(req *wire.SendMessageRequest) []byte {
 	h.Write(b[:])
 	h.Write(req.Content)
 	h.Write([]byte(req.ExtendedData))
+	if req.ReplyTo != 0 || req.IsMentionAll || len(req.MentionedUserIds) > 0 {
+		fmt.Fprintf(h, "\x00%d %t %q", req.ReplyTo, req.IsMentionAll, req.MentionedUserIds)
+	}
 	return h.Sum(nil)[:hashSize]
 }
 
 // A sendOp stores a message and puts it into the feeds of those who are to see it.
 type sendOp struct {
+	change   change
 	a        *attachment
-	s        *session
 	id       uint64
 	req      *wire.SendMessageRequest
 	admitted bool // by the rate limit
 	message  store.Message
+	first    [2]told // room for what most messages tell
 
-	refused  *wire.Error
-	again    bool   // it was stored before
-	received uint32 // the number of the receiver's event
-	sent     uint32 // the number of the sender's event; zero if there is none
+	refused *wire.Error
+	again   bool // it was stored before
+	content []byte
+	push    []string // users who are to be pushed
 }
 
 func (op *sendOp) Do(tx *store.Tx) error {
-	op.refused, op.again, op.sent = nil, false, 0
-	if op.s.fenced() {
-		op.refused = &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: op.s.ending()}
+	op.again, op.content, op.push = false, nil, nil
+	c, m, req := &op.change, &op.message, op.req
+	if op.refused = c.s.fence(); op.refused != nil {
 		return nil
 	}
-	key, m := op.s.key, &op.message
+	key := c.s.key
 	sender, err := tx.User(key.app, key.id)
 	if err != nil {
 		return err
 	}
 	m.Sender = sender
+	c.reader, c.now, c.told, c.seq = reader{tx, op.a.server, c.s.app, sender}, time.Now().UnixMilli(), op.first[:0], 0
 	if !op.admitted {
 		// A message that was stored is answered as such, also when its sender is in too much of a hurry.
-		found, same, err := tx.FindMessage(key.app, key.id, op.req.ConversationId, m)
+		conv, err := tx.FindConversation(key.app, req.ConversationType, key.id, req.ConversationId)
+		if conv == nil || err != nil {
+			op.refused = tooMany()
+			return err
+		}
+		found, same, err := tx.FindMessage(conv, m)
 		if !found {
 			op.refused = tooMany()
-		} else {
-			op.found(same)
+			return err
 		}
+		return op.found(same)
+	}
+	conv, users, err := op.receivers()
+	if op.refused != nil || err != nil {
 		return err
 	}
-	receiver, err := tx.User(key.app, op.req.ConversationId)
-	if err != nil {
+	extras, err := op.prepare()
+	if op.refused != nil || err != nil {
 		return err
 	}
-	if receiver == nil {
-		op.refused = refuse(codeTargetNotExist, "the receiver is not registered")
-		return nil
+	if conv == nil {
+		if conv, err = tx.PeerConversation(sender, users[0]); err != nil {
+			return err
+		}
 	}
-	c, err := tx.PeerConversation(key.app, key.id, op.req.ConversationId)
-	if err != nil {
-		return err
-	}
-	again, same, err := tx.AppendMessage(c, m)
+	again, same, err := tx.AppendMessage(conv, m)
 	if err != nil {
 		return err
 	}
 	if again {
-		op.found(same)
-		return nil
+		return op.found(same)
 	}
-	if op.received, err = tx.AppendEvent(receiver, store.EventMessage, m.Place, m.Time); err != nil {
-		return err
+	if extras != nil {
+		if err := extras.keep(op, conv); err != nil {
+			return err
+		}
 	}
-	if !op.s.app.Devices.single() {
-		op.sent, err = tx.AppendEvent(sender, store.EventMessage, m.Place, m.Time)
-	}
-	return err
+	return op.tell(conv, users, extras)
 }
 
-func (op *sendOp) found(same bool) {
+// receivers returns the conversation, or nil if there is none yet with that user, and who is in it, the sender last or in a
+// group at any place.
+func (op *sendOp) receivers() (*store.Conversation, []*store.User, error) {
+	c, req := &op.change, op.req
+	if req.ConversationType == store.ConversationPeer {
+		receiver, err := c.User(c.self.AppID, req.ConversationId)
+		if err != nil {
+			return nil, nil, err
+		}
+		if receiver == nil {
+			op.refused = refuse(codeTargetNotExist, "the receiver is not registered")
+			return nil, nil, nil
+		}
+		conv, err := c.FindConversation(c.self.AppID, req.ConversationType, c.self.UserID, req.ConversationId)
+		return conv, []*store.User{receiver, c.self}, err
+	}
+	m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
+	if op.refused = refused; refused != nil || err != nil {
+		return nil, nil, err
+	}
+	users, err := c.members(m.Conversation, maxSeq)
+	return m.Conversation, users, err
+}
+
+const maxSeq = 1<<32 - 1
+
+// tell puts the message into the feeds. Most messages are the same for all who receive them.
+func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *extras) error {
+	c, m := &op.change, &op.message
+	each := hasFiles(m.Type) // URLs are for one user
+	var shared *wire.Event
+	for _, u := range users {
+		own := u.ID == c.self.ID
+		if extras.replies() {
+			e := &wire.Event{Message: at(m.Place), RepliedCount: extras.count(conv, u)}
+			if err := c.tell(u, m.Place, e); err != nil {
+				return err
+			}
+			continue
+		}
+		if own && c.app.Devices.single() {
+			continue
+		}
+		seq, err := c.AppendEvent(u, store.EventMessage, m.Place, m.Time, nil)
+		if err != nil {
+			return err
+		}
+		e := shared
+		if e == nil || own || each {
+			r := c.reader
+			r.self = u
+			w, err := r.render(m)
+			if err != nil {
+				return err
+			}
+			if e = (&wire.Event{Message: w}); !own {
+				shared = e
+			}
+		}
+		c.told = append(c.told, told{userKey{u.AppID, u.UserID}, seq, e})
+	}
+	return op.planPush(conv, users)
+}
+
+// planPush finds out who is to be pushed if they are offline: those who did not mute the conversation, or are mentioned in
+// a message that is to notify them nevertheless.
+func (op *sendOp) planPush(conv *store.Conversation, users []*store.User) error {
+	c, req := &op.change, op.req
+	if op.a.server.config.OfflinePush == nil || req.PushConfig == nil {
+		return nil
+	}
+	for _, u := range users {
+		if u.ID == c.self.ID {
+			continue
+		}
+		m, err := c.Member(conv, u.ID)
+		if err != nil {
+			return err
+		}
+		mentioned := !req.DisableNotifyMentioned && (req.IsMentionAll || slices.Contains(req.MentionedUserIds, u.UserID))
+		if !m.Muted || mentioned {
+			op.push = append(op.push, u.UserID)
+		}
+	}
+	return nil
+}
+
+// found answers with the message that was stored before.
+func (op *sendOp) found(same bool) error {
 	op.again = true
 	if !same {
 		op.refused = refuse(codeIdempotency, "the local message ID was used for another message")
 	}
+	return nil
 }
 
 func (op *sendOp) Done(err error) {
@@ -263,41 +332,220 @@ func (op *sendOp) Done(err error) {
 		op.a.refuse(op.id, op.refused)
 		return
 	}
-	m := &op.message
-	op.a.link.Reply(op.id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &wire.SendMessageResponse{
-		MessageId:   m.ID,
-		MessageSeq:  m.Seq(),
-		OrderKey:    m.ID,
-		TimestampMs: m.Time,
-	}}})
+	m, s := &op.message, op.change.s
+	ack := &wire.SendMessageResponse{MessageId: m.ID, MessageSeq: m.Seq(), OrderKey: m.ID, TimestampMs: m.Time}
+	if m.Type == typeCombine || hasFiles(m.Type) {
+		ack.Content = op.a.server.sign(s.key, m.Type, m.Content)
+	}
+	if op.req.ReplyTo != 0 && m.More != nil {
+		more := new(wire.Message)
+		if proto.Unmarshal(m.More, more) == nil {
+			ack.RepliedInfo = more.RepliedInfo
+		}
+	}
+	resp := &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}}
+	hub := op.a.server.hub
+	if !op.again {
+		resp.EventSeq = uint64(op.change.seq)
+	}
+	op.a.link.Reply(op.id, resp)
 	if op.again {
 		return
 	}
-	hub, to := op.a.server.hub, userKey{op.s.key.app, op.req.ConversationId}
-	hub.deliver(to, op.received, &wire.Event{Message: op.wireMessage(op.s.key.id)})
-	if op.sent != 0 {
-		own := op.wireMessage(to.id)
-		own.SenderUserId, own.LocalMessageId = op.s.key.id, m.ClientID
-		hub.deliver(op.s.key, op.sent, &wire.Event{Message: own})
-	}
-	if push := op.a.server.config.OfflinePush; push != nil && op.req.PushConfig != nil && len(hub.sessions(to)) == 0 {
-		push(OfflinePush{AppID: to.app, UserID: to.id, MessageID: m.ID, Config: op.req.PushConfig})
+	hub.deliverAll(op.change.told)
+	for _, id := range op.push {
+		if to := (userKey{s.key.app, id}); len(hub.sessions(to)) == 0 {
+			op.a.server.config.OfflinePush(OfflinePush{AppID: to.app, UserID: id, MessageID: m.ID, Config: op.req.PushConfig})
+		}
 	}
 }
 
-func (op *sendOp) wireMessage(conversation string) *wire.Message {
-	m := &op.message
-	return &wire.Message{
-		MessageId:      m.ID,
-		MessageSeq:     m.Seq(),
-		OrderKey:       m.ID,
-		TimestampMs:    m.Time,
-		ConversationId: conversation,
-		Type:           m.Type,
-		Content:        m.Content,
-		ExtendedData:   m.Extended,
-		Priority:       m.Priority,
+// extras are what few messages have.
+type extras struct {
+	mentions []int64 // rows of users
+	combine  [][]byte
+	id       string
+
+	root, source *store.Message // of a reply
+	replied      int64          // how many replies the root has
+}
+
+func (e *extras) replies() bool { return e != nil && e.root != nil }
+
+// prepare looks at what few messages have, before anything is written. It returns nil if there is nothing of that.
+func (op *sendOp) prepare() (*extras, error) {
+	c, m, req := &op.change, &op.message, op.req
+	if !req.HasReceipt && req.ReplyTo == 0 && len(req.MentionedUserIds) == 0 && !req.IsMentionAll && req.Type != typeCombine {
+		return nil, nil
 	}
+	e := new(extras)
+	more := &wire.Message{MentionedUserIds: unique(req.MentionedUserIds), IsMentionAll: req.IsMentionAll}
+	if req.HasReceipt {
+		m.Flags |= store.FlagReceipt
+	}
+	var err error
+	if e.mentions, err = c.mentioned(more); err != nil {
+		return nil, err
+	}
+	if len(e.mentions) > 0 {
+		m.Flags |= store.FlagMentions
+	}
+	if req.ReplyTo != 0 {
+		if more.RepliedInfo, err = op.reply(e); op.refused != nil || err != nil {
+			return nil, err
+		}
+	}
+	if req.Type == typeCombine {
+		if err := op.combine(e); op.refused != nil || err != nil {
+			return nil, err
+		}
+	}
+	m.More, err = proto.Marshal(more)
+	return e, err
+}
+
+// unique returns the different ones of list, in their order.
+func unique(list []string) []string {
+	var different []string
+	for _, v := range list {
+		if !slices.Contains(different, v) {
+			different = append(different, v)
+		}
+	}
+	return different
+}
+
+// mentioned returns the rows of those whom a message mentions.
+func (c *change) mentioned(more *wire.Message) ([]int64, error) {
+	var rows []int64
+	if more.IsMentionAll {
+		rows = append(rows, store.Everybody)
+	}
+	for _, id := range more.MentionedUserIds {
+		u, err := c.User(c.self.AppID, id)
+		if err != nil {
+			return nil, err
+		}
+		if u != nil {
+			rows = append(rows, u.ID)
+		}
+	}
+	return rows, nil
+}
+
+// reply finds what a reply quotes.
+func (op *sendOp) reply(e *extras) (*wire.RepliedInfo, error) {
+	c := &op.change
+	source, _, refused, err := c.message(&wire.MessageRef{
+		Conversation: &wire.ConversationRef{Type: op.req.ConversationType, Id: op.req.ConversationId},
+		Seq:          op.req.ReplyTo,
+	})
+	if op.refused = refused; refused != nil || err != nil {
+		return nil, err
+	}
+	if !ordinary(source.Type) {
+		op.refused = refuse(codeParamsInvalid, "a message of this type can't be replied to")
+		return nil, nil
+	}
+	e.source, e.root = source, source
+	root := source.Seq()
+	if source.More != nil {
+		more := new(wire.Message)
+		if err := proto.Unmarshal(source.More, more); err != nil {
+			return nil, err
+		}
+		if more.RepliedInfo != nil {
+			root = more.RepliedInfo.RootSeq
+		}
+	}
+	if root != source.Seq() {
+		if e.root, err = c.MessageAt(source.Conversation.Place(root)); err != nil {
+			return nil, err
+		}
+	}
+	return &wire.RepliedInfo{
+		Type: source.Type, Content: source.Content, SenderUserId: source.Sender.UserID, SentTimeMs: source.Time,
+		MessageId: source.ID, MessageSeq: source.Seq(), RootSeq: root,
+	}, nil
+}
+
+// combine copies the messages that are to be combined, which the sender must see.
+func (op *sendOp) combine(e *extras) error {
+	c, m := &op.change, &op.message
+	content := new(wire.CombineContent)
+	if err := proto.Unmarshal(m.Content, content); err != nil {
+		return err
+	}
+	if len(content.Messages) == 0 {
+		some, _, err := c.Combined(content.CombineId, 0, 1)
+		if err == nil && len(some) == 0 {
+			op.refused = refuse(codeTargetNotExist, "there is no such combine message")
+		}
+		return err
+	}
+	for _, ref := range content.Messages {
+		child, _, refused, err := c.message(ref)
+		if op.refused = refused; refused != nil || err != nil {
+			return err
+		}
+		if !ordinary(child.Type) {
+			op.refused = refuse(codeParamsInvalid, "a message of this type can't be combined")
+			return nil
+		}
+		b, err := proto.Marshal(&wire.Message{
+			MessageId: child.ID, MessageSeq: child.Seq(), OrderKey: child.ID, TimestampMs: child.Time,
+			ConversationType: ref.Conversation.Type, ConversationId: ref.Conversation.Id,
+			SenderUserId: child.Sender.UserID, Type: child.Type, Content: child.Content, ExtendedData: child.Extended,
+		})
+		if err != nil {
+			return err
+		}
+		e.combine = append(e.combine, b)
+	}
+	var id [16]byte
+	rand.Read(id[:])
+	e.id = hex.EncodeToString(id[:])
+	content.CombineId, content.Messages = e.id, nil
+	var err error
+	m.Content, err = proto.Marshal(content)
+	return err
+}
+
+// keep writes what belongs to the message that was just stored.
+func (e *extras) keep(op *sendOp, conv *store.Conversation) (err error) {
+	c, m := &op.change, &op.message
+	if err := c.SetMentions(m.Place, e.mentions); err != nil {
+		return err
+	}
+	if err := c.AddCombined(e.id, e.combine); err != nil {
+		return err
+	}
+	if e.root == nil {
+		return nil
+	}
+	if e.replied, err = c.AddReply(e.root.Place, e.source.Place, m.Place); err != nil {
+		return err
+	}
+	return c.alter(e.root, func(more *wire.Message) { more.RootRepliedCount = e.replied })
+}
+
+// count is what the users are told of the tree that a reply is in.
+func (e *extras) count(conv *store.Conversation, u *store.User) *wire.RepliedCount {
+	return &wire.RepliedCount{MessageId: e.root.ID, Conversation: refOf(conv, u.UserID), Count: e.replied}
+}
+
+// alter changes what few messages have.
+func (c *change) alter(m *store.Message, f func(more *wire.Message)) error {
+	more := new(wire.Message)
+	if err := proto.Unmarshal(m.More, more); err != nil {
+		return err
+	}
+	f(more)
+	var err error
+	if m.More, err = proto.Marshal(more); err != nil {
+		return err
+	}
+	return c.UpdateMessage(m)
 }
 
 // storeFailed answers a request that the store did not take. If nobody knows whether it did, there is no answer: the client
@@ -316,8 +564,12 @@ func (a *attachment) storeFailed(id uint64, err error) {
 
 // sendCommand hands a command on to the receiver's devices. It is not kept.
 func (a *attachment) sendCommand(s *session, id uint64, req *wire.SendMessageRequest) {
-	if s.fenced() {
-		a.refuse(id, &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: s.ending()})
+	if refused := s.fence(); refused != nil {
+		a.refuse(id, refused)
+		return
+	}
+	if req.ConversationType == store.ConversationGroup {
+		a.sendGroupCommand(s, id, req)
 		return
 	}
 	to := userKey{s.key.app, req.ConversationId}
@@ -362,6 +614,39 @@ func (c *command) init() {
 	c.body.SendMessage = &c.ack
 	c.resp.Body = &c.body
 	c.push.Transient = []*wire.Message{&c.message}
+}
+
+// sendGroupCommand hands a command on to those who are in a group. The store's goroutine knows them.
+func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessageRequest) {
+	op := &changeOp{a: a, s: s, id: id}
+	op.do = func(c *change) (*wire.Response, *wire.Error, error) {
+		m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
+		if refused != nil || err != nil {
+			return nil, refused, err
+		}
+		users, err := c.members(m.Conversation, maxSeq)
+		message := &wire.Message{
+			MessageId: c.server.store.NextID(), TimestampMs: c.now,
+			ConversationType: req.ConversationType, ConversationId: req.ConversationId, SenderUserId: s.key.id,
+			Type: req.Type, Priority: req.Priority, Content: req.Content, ExtendedData: req.ExtendedData,
+		}
+		message.OrderKey = message.MessageId
+		push := &wire.Push{Transient: []*wire.Message{message}}
+		for _, u := range users {
+			if u.ID == c.self.ID {
+				continue
+			}
+			for _, r := range a.server.hub.sessions(userKey{u.AppID, u.UserID}) {
+				r.link.Push(push)
+			}
+		}
+		return &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &wire.SendMessageResponse{
+			MessageId: message.MessageId, OrderKey: message.MessageId, TimestampMs: c.now,
+		}}}, nil, err
+	}
+	if err := a.server.store.Submit(op); err != nil {
+		a.storeFailed(id, err)
+	}
 }
 
 func (s *Server) registered(key userKey) (known bool, err error) {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/zim-go/zim/backend/media"
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/wire"
 )
@@ -48,6 +49,10 @@ type Config struct {
 	BadLoginRate float64
 	// Origins are the web origins, as host patterns, that may connect from a browser beside the server's own.
 	Origins []string
+
+	// Media stores the files of messages. Nil means that there are none: messages can be about files that are hosted elsewhere.
+	// The Server does not close it.
+	Media *media.Server
 
 	// OfflinePush is called for each stored message whose receiver is offline and that has a push config. It must not
 	// block. Nil means that nobody is pushed.
@@ -138,6 +143,11 @@ func (s *Server) keepHouse(ctx context.Context) {
 		case <-tick.C:
 			if err := s.store.Prune(s.config.Backlog); err != nil {
 				s.log.Error("backend: pruning events", "err", err)
+			}
+			if s.config.Media != nil {
+				if err := s.config.Media.Sweep(time.Now()); err != nil {
+					s.log.Error("backend: removing uploads", "err", err)
+				}
 			}
 			s.gate.forget()
 		case <-ctx.Done():

@@ -33,8 +33,13 @@ func (s *Server) address(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// ServeHTTP takes clients that come over a WebSocket. The http.Server should have a ReadHeaderTimeout.
+// ServeHTTP takes clients that come over a WebSocket, and serves files below the path element media. The http.Server should have
+// a ReadHeaderTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.config.Media != nil && strings.Contains(r.URL.Path, "/media/") {
+		s.config.Media.ServeHTTP(w, r)
+		return
+	}
 	address := s.address(r)
 	leave, ok := s.gate.enter(address)
 	if ok {

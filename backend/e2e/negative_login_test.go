@@ -205,8 +205,8 @@ func TestNegativeLogin(t *testing.T) {
 			if resp := c.call(textTo("bob", 0, "hello")); resp.GetSendMessage() == nil {
 				t.Errorf("got %v, want an acknowledgment: the session stays", resp)
 			}
-			if e := h.events(t, "bob")[0]; e.Sender != "alice" {
-				t.Errorf("the sender is %s, want alice", e.Sender)
+			if e := h.events(t, "bob")[0]; e.Message.Sender.UserID != "alice" {
+				t.Errorf("the sender is %s, want alice", e.Message.Sender.UserID)
 			}
 			if h.registered(t, "mallory") {
 				t.Error("mallory is registered")

@@ -150,7 +150,7 @@ func TestNegativeIdentity(t *testing.T) {
 			m := textTo("bob", 0, "hello")
 			// There is no field for a sender. These are what other messages have, and what one might guess.
 			var fields []byte
-			for num := protowire.Number(11); num < 40; num++ {
+			for num := protowire.Number(15); num < 40; num++ {
 				fields = protowire.AppendString(protowire.AppendTag(fields, num, protowire.BytesType), "carol")
 			}
 			m.ProtoReflect().SetUnknown(fields)
@@ -162,8 +162,8 @@ func TestNegativeIdentity(t *testing.T) {
 			if got.ConversationId != "alice" || got.SenderUserId != "" {
 				t.Errorf("bob got a message of %q in the conversation with %q, want alice's", got.SenderUserId, got.ConversationId)
 			}
-			if e := h.events(t, "bob")[0]; e.Sender != "alice" || e.Peer != "alice" {
-				t.Errorf("the message of %q is in the conversation with %q, want alice's", e.Sender, e.Peer)
+			if e := h.events(t, "bob")[0]; e.Message.Sender.UserID != "alice" || e.Message.Conversation.Name("bob") != "alice" {
+				t.Errorf("the message of %q is in the conversation with %q, want alice's", e.Message.Sender.UserID, e.Message.Conversation.Name("bob"))
 			}
 			if h.last(t, "carol") != 0 {
 				t.Error("carol has got something")
@@ -191,7 +191,7 @@ func TestNegativeIdentity(t *testing.T) {
 					t.Errorf("a retry: got %v, want %v", got, first)
 				}
 			}
-			if e := h.events(t, "bob")[0]; !bytes.Equal(e.Content, textTo("bob", 0, "hello").Content) || e.Extended != "" {
+			if e := h.events(t, "bob")[0]; !bytes.Equal(e.Message.Content, textTo("bob", 0, "hello").Content) || e.Message.Extended != "" {
 				t.Errorf("got %+v, want the first message", e)
 			}
 		})
@@ -239,7 +239,7 @@ func TestNegativeIdentity(t *testing.T) {
 					t.Errorf("got %v, want message %d", resp, i+2)
 				}
 			}
-			if got := h.events(t, "alice"); len(got) != 2 || got[0].Sender != "bob" {
+			if got := h.events(t, "alice"); len(got) != 2 || got[0].Message.Sender.UserID != "bob" {
 				t.Errorf("alice has %+v", got)
 			}
 		})
@@ -277,7 +277,7 @@ func TestNegativeIdentity(t *testing.T) {
 						}
 					}
 					got := h.events(t, "bob")
-					if string(got[0].Content) != string(text.Content) || got[0].Extended != nasty || string(got[1].Content) != string(custom.Content) {
+					if string(got[0].Message.Content) != string(text.Content) || got[0].Message.Extended != nasty || string(got[1].Message.Content) != string(custom.Content) {
 						t.Errorf("got %+v", got)
 					}
 					if got := h.events(t, "x)--"); len(got) != 1 {
@@ -324,7 +324,7 @@ func TestNegativeRate(t *testing.T) {
 			}
 			h.stored = uint32(len(accepted))
 			for i, e := range h.events(t, "bob") {
-				if got, want := string(e.Content), string(textTo("bob", 0, fmt.Sprint(accepted[i])).Content); got != want {
+				if got, want := string(e.Message.Content), string(textTo("bob", 0, fmt.Sprint(accepted[i])).Content); got != want {
 					t.Errorf("event %d is %q, want %q", i, got, want)
 				}
 			}

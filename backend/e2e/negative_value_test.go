@@ -115,8 +115,8 @@ func TestNegativeProtobuf(t *testing.T) {
 				t.Errorf("bob got %d bytes: %.200v", proto.Size(push), push)
 			}
 			for name, e := range h.events(t, "bob") {
-				if !bytes.Equal(e.Content, plain) {
-					t.Errorf("event %v has a content of %d bytes, want %d", name, len(e.Content), len(plain))
+				if !bytes.Equal(e.Message.Content, plain) {
+					t.Errorf("event %v has a content of %d bytes, want %d", name, len(e.Message.Content), len(plain))
 				}
 			}
 			// It is the same message without them.
@@ -263,11 +263,11 @@ func TestNegativeValues(t *testing.T) {
 		"priority 2^31-1":          {func(m *wire.SendMessageRequest) { m.Priority = math.MaxInt32 }, 6000001},
 		"priority -2^31":           {func(m *wire.SendMessageRequest) { m.Priority = math.MinInt32 }, 6000001},
 		"type 0":                   {func(m *wire.SendMessageRequest) { m.Type = 0 }, 6000013},
-		"type 31":                  {func(m *wire.SendMessageRequest) { m.Type = 31 }, 6000013},
+		"type 31":                  {func(m *wire.SendMessageRequest) { m.Type = 31 }, 6000001},
 		"type -1":                  {func(m *wire.SendMessageRequest) { m.Type = -1 }, 6000013},
 		"type 2^31-1":              {func(m *wire.SendMessageRequest) { m.Type = math.MaxInt32 }, 6000013},
-		"room":                     {func(m *wire.SendMessageRequest) { m.ConversationType = 1 }, 6000013},
-		"group":                    {func(m *wire.SendMessageRequest) { m.ConversationType = 2 }, 6000013},
+		"room":                     {func(m *wire.SendMessageRequest) { m.ConversationType = 1 }, 6000322},
+		"group":                    {func(m *wire.SendMessageRequest) { m.ConversationType = 2 }, 6000523},
 		"conversation type -1":     {func(m *wire.SendMessageRequest) { m.ConversationType = -1 }, 6000013},
 		"conversation type 2^31-1": {func(m *wire.SendMessageRequest) { m.ConversationType = math.MaxInt32 }, 6000013},
 		"sub-type -1":              {customType(-1), 6000001},

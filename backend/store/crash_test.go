@@ -92,7 +92,7 @@ func TestKill(t *testing.T) {
 		wantGapless(t, list, len(list))
 		found := make(map[string]int64)
 		for _, e := range list {
-			found[string(e.Content)] = e.MessageSeq
+			found[string(e.Message.Content)] = e.Message.Seq()
 		}
 		if len(found) != len(list) {
 			t.Errorf("round %d: %d messages are there more than once", round, len(list)-len(found))

@@ -4,30 +4,22 @@ import (
 	"time"
 )
 
-// EventMessage is the kind of an event that says: a message came.
-const EventMessage = 1
+// The kinds of events.
+const (
+	EventMessage = 1 // a message came: the one at ref
+	EventOther   = 2 // what data says; ref is a place in the conversation that it is about, or zero
+)
 
 // An Event is one thing that a user must not miss.
 type Event struct {
-	Seq  uint32
-	Kind int
-
-	// Of a message:
-
-	ID         int64
-	MessageSeq int64
-	Time       int64
-	Sender     string
-	Peer       string // the other user of the conversation
-	Type       int32
-	Priority   int32
-	Content    []byte
-	Extended   string
-	ClientID   []byte
+	Seq     uint32
+	Kind    int
+	Message *Message // of a message that came
+	Data    []byte   // a wire.Event, in which messages are named by their places
 }
 
 // AppendEvent adds an event to a user's feed and returns its number.
-func (tx *Tx) AppendEvent(u *User, kind int, ref, now int64) (uint32, error) {
+func (tx *Tx) AppendEvent(u *User, kind int, ref, now int64, data []byte) (uint32, error) {
 	if !u.known {
 		last, err := tx.lastSeq("event", u.ID)
 		if err != nil {
@@ -38,11 +30,12 @@ func (tx *Tx) AppendEvent(u *User, kind int, ref, now int64) (uint32, error) {
 	if u.events == maxSeq {
 		return 0, ErrNumbersUsedUp
 	}
-	stmt := tx.conn.Prep("INSERT INTO event (place, kind, ref, time) VALUES (?, ?, ?, ?)")
+	stmt := tx.conn.Prep("INSERT INTO event (place, kind, ref, time, data) VALUES (?, ?, ?, ?, ?)")
 	stmt.BindInt64(1, place(u.ID, u.events+1))
 	stmt.BindInt64(2, int64(kind))
 	stmt.BindInt64(3, ref)
 	stmt.BindInt64(4, now)
+	bindOptional(stmt, 5, data)
 	if err := step(stmt); err != nil {
 		return 0, err
 	}
@@ -67,7 +60,7 @@ func (tx *Tx) Feed(u *User) (first, last uint32, err error) {
 
 // Events returns the events of a user behind a number, up to limit of them and about maxBytes of content.
 func (tx *Tx) Events(u *User, after uint32, limit, maxBytes int) ([]Event, error) {
-	stmt := tx.conn.Prep(`SELECT e.place, e.kind, m.id, m.place, m.time, s.user_id, c.a, c.b, m.type, m.priority, m.content, m.extended, m.client_id
+	stmt := tx.conn.Prep("SELECT " + messageColumns + `, e.place, e.kind, e.data, c.app_id, c.type, c.a, c.b
 		FROM event e
 		LEFT JOIN message m ON e.kind = 1 AND m.place = e.ref
 		LEFT JOIN user s ON s.id = m.sender
@@ -83,25 +76,48 @@ func (tx *Tx) Events(u *User, after uint32, limit, maxBytes int) ([]Event, error
 		if !ok {
 			return list, err
 		}
-		e := Event{
-			Seq:        uint32(stmt.ColumnInt64(0)),
-			Kind:       stmt.ColumnInt(1),
-			ID:         stmt.ColumnInt64(2),
-			MessageSeq: int64(uint32(stmt.ColumnInt64(3))),
-			Time:       stmt.ColumnInt64(4),
-			Sender:     stmt.ColumnText(5),
-			Peer:       stmt.ColumnText(6),
-			Type:       stmt.ColumnInt32(8),
-			Priority:   stmt.ColumnInt32(9),
-			Content:    columnBytes(stmt, 10),
-			Extended:   stmt.ColumnText(11),
-			ClientID:   columnBytes(stmt, 12),
-		}
-		if e.Peer == u.UserID {
-			e.Peer = stmt.ColumnText(7)
+		e := Event{Seq: uint32(stmt.ColumnInt64(12)), Kind: stmt.ColumnInt(13), Data: optional(stmt, 14)}
+		if !stmt.ColumnIsNull(0) {
+			c := &Conversation{
+				ID: stmt.ColumnInt64(0) >> 32, App: uint32(stmt.ColumnInt64(15)), Type: stmt.ColumnInt32(16),
+				A: stmt.ColumnText(17), B: stmt.ColumnText(18),
+			}
+			e.Message = scanMessage(stmt, c)
+			maxBytes -= len(e.Message.Content) + len(e.Message.Extended) + len(e.Message.More)
 		}
 		list = append(list, e)
-		maxBytes -= len(e.Content) + len(e.Extended) + 128
+		maxBytes -= len(e.Data) + 128
+	}
+	return list, nil
+}
+
+// Touched returns the conversations that the events of a user behind a number are about.
+func (tx *Tx) Touched(u *User, after uint32) ([]*Conversation, error) {
+	stmt := tx.conn.Prep("SELECT DISTINCT ref >> 32 FROM event WHERE place BETWEEN ? AND ? AND ref <> 0")
+	stmt.BindInt64(1, place(u.ID, after)+1)
+	stmt.BindInt64(2, place(u.ID, maxSeq))
+	var ids []int64
+	for {
+		ok, err := stmt.Step()
+		if err != nil {
+			stmt.Reset()
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		ids = append(ids, stmt.ColumnInt64(0))
+	}
+	stmt.Reset()
+	list := make([]*Conversation, 0, len(ids))
+	for _, id := range ids {
+		c, err := tx.conversationAt(id)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			list = append(list, c)
+		}
 	}
 	return list, nil
 }

@@ -57,7 +57,7 @@ func TestFeedNumbers(t *testing.T) {
 	check("bob", 1, 6)
 	check("carol", 0, 0)
 	list := events(t, s, "bob", 4)
-	if len(list) != 2 || list[0].Seq != 5 || list[1].Seq != 6 || list[1].MessageSeq != 1 || list[1].Peer != "carol" {
+	if len(list) != 2 || list[0].Seq != 5 || list[1].Seq != 6 || list[1].Message.Seq() != 1 || list[1].Message.Conversation.Name("bob") != "carol" {
 		t.Errorf("behind 4 are %+v", list)
 	}
 }
@@ -123,7 +123,7 @@ func TestPrune(t *testing.T) {
 					u, err := tx.Register(app, user, "")
 					for _, at := range test.times {
 						if err == nil {
-							_, err = tx.AppendEvent(u, store.EventMessage, 0, at)
+							_, err = tx.AppendEvent(u, store.EventMessage, 0, at, nil)
 						}
 					}
 					return err
@@ -154,7 +154,7 @@ func TestPrune(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					seq, err := tx.AppendEvent(u, store.EventMessage, 0, now)
+					seq, err := tx.AppendEvent(u, store.EventMessage, 0, now, nil)
 					if seq != last+1 || int(seq) <= len(test.times) {
 						t.Errorf("got number %d after %d", seq, last)
 					}
@@ -172,7 +172,7 @@ func TestPruneLeavesMessages(t *testing.T) {
 	if err := s.Prune(-time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if list := events(t, s, "bob", 0); len(list) != 1 || list[0].Seq != 10 || list[0].MessageSeq != 10 {
+	if list := events(t, s, "bob", 0); len(list) != 1 || list[0].Seq != 10 || list[0].Message.Seq() != 10 {
 		t.Errorf("got %+v, want event 10 alone", list)
 	}
 	update(t, s, func(tx *store.Tx) error {
@@ -194,7 +194,7 @@ func TestLongFeed(t *testing.T) {
 			if users[i], err = tx.Register(app, fmt.Sprint("user", i), ""); err != nil {
 				return err
 			}
-			err := tx.Exec(`INSERT INTO event SELECT (? << 32) + value, 1, 0, 0 FROM
+			err := tx.Exec(`INSERT INTO event SELECT (? << 32) + value, 1, 0, 0, NULL FROM
 				(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < ?) SELECT value FROM n)`,
 				users[i].ID, n)
 			if err != nil {

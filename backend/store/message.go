@@ -2,91 +2,10 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 )
-
-// ConversationPeer is the documented number of a conversation between two users.
-const ConversationPeer = 0
-
-// A Conversation is where messages are numbered.
-type Conversation struct {
-	ID   int64 // of the row, below 1<<31
-	last uint32
-}
-
-type conversationKey struct {
-	app  uint32
-	typ  int32
-	a, b string
-}
-
-// ErrNumbersUsedUp is what appending reports when a conversation or feed has had four billion entries.
-var ErrNumbersUsedUp = errors.New("store: sequence numbers are used up")
-
-const maxRow, maxSeq = 1<<31 - 1, 1<<32 - 1
-
-func place(row int64, seq uint32) int64 { return row<<32 | int64(seq) }
-
-// PeerConversation returns the conversation between two users, which is made if there is none. It is for the writing
-// transaction only.
-func (tx *Tx) PeerConversation(app uint32, a, b string) (*Conversation, error) {
-	if a > b {
-		a, b = b, a
-	}
-	return tx.conversation(conversationKey{app, ConversationPeer, a, b})
-}
-
-func (tx *Tx) conversation(key conversationKey) (*Conversation, error) {
-	if c := tx.cache.conversations[key]; c != nil {
-		return c, nil
-	}
-	c := new(Conversation)
-	id, ok, err := tx.findConversation(key)
-	if err != nil {
-		return nil, err
-	}
-	c.ID = id
-	if ok {
-		if c.last, err = tx.lastSeq("message", c.ID); err != nil {
-			return nil, err
-		}
-	} else {
-		stmt := tx.conn.Prep("INSERT INTO conversation (app_id, type, a, b) VALUES (?, ?, ?, ?)")
-		key.bind(stmt)
-		if err := step(stmt); err != nil {
-			return nil, err
-		}
-		if c.ID = tx.conn.LastInsertRowID(); c.ID > maxRow {
-			return nil, ErrNumbersUsedUp
-		}
-	}
-	if len(tx.cache.conversations) >= maxCached {
-		clear(tx.cache.conversations)
-	}
-	tx.cache.conversations[key] = c
-	return c, nil
-}
-
-// findConversation looks for the row of a conversation.
-func (tx *Tx) findConversation(key conversationKey) (id int64, ok bool, err error) {
-	stmt := tx.conn.Prep("SELECT id FROM conversation WHERE app_id = ? AND type = ? AND a = ? AND b = ?")
-	key.bind(stmt)
-	defer stmt.Reset()
-	if ok, err = stmt.Step(); ok {
-		id = stmt.ColumnInt64(0)
-	}
-	return id, ok, err
-}
-
-func (k *conversationKey) bind(stmt *sqlite.Stmt) {
-	stmt.BindInt64(1, int64(k.app))
-	stmt.BindInt64(2, int64(k.typ))
-	stmt.BindText(3, k.a)
-	stmt.BindText(4, k.b)
-}
 
 // lastSeq returns the largest sequence number of a row in a table of places, or zero.
 func (tx *Tx) lastSeq(table string, row int64) (uint32, error) {
@@ -101,6 +20,15 @@ func (tx *Tx) lastSeq(table string, row int64) (uint32, error) {
 	return uint32(stmt.ColumnInt64(0)), nil
 }
 
+// Flags of messages, as they are stored.
+const (
+	FlagCounts    = 1 << iota // it is unread until it is read
+	FlagRevoked               // what it said is gone
+	FlagReceipt               // its sender wants to know who has read it
+	FlagReactions             // somebody has reacted to it
+	FlagMentions              // it mentions somebody
+)
+
 // A Message is what a sender asked for, and where it was put.
 type Message struct {
 	Sender   *User
@@ -110,12 +38,18 @@ type Message struct {
 	Priority int32
 	Content  []byte
 	Extended string
+	Flags    int
+	More     []byte // see the schema
 
-	// Set by AppendMessage.
+	// Set by AppendMessage, and when it is read.
 
 	Place int64 // conversation and sequence number
 	ID    int64 // larger than those of all messages that the writing goroutine stored before
 	Time  int64 // Unix milliseconds
+
+	// When it is read:
+
+	Conversation *Conversation
 }
 
 // Seq returns the message's number in its conversation.
@@ -127,9 +61,14 @@ func (tx *Tx) AppendMessage(c *Conversation, m *Message) (again, same bool, err 
 	if c.last == maxSeq {
 		return false, false, ErrNumbersUsedUp
 	}
-	m.Place, m.Time, m.ID = place(c.ID, c.last+1), time.Now().UnixMilli(), tx.store.NextID()
-	stmt := tx.conn.Prep(`INSERT INTO message (place, id, sender, client_id, hash, time, type, priority, content, extended)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place >> 32, sender, client_id) DO NOTHING`)
+	own, participant, err := tx.ownOf(c, m.Sender.ID)
+	if err != nil {
+		return false, false, err
+	}
+	counts := int64(m.Flags & FlagCounts)
+	m.Conversation, m.Place, m.Time, m.ID = c, place(c.ID, c.last+1), time.Now().UnixMilli(), tx.store.NextID()
+	stmt := tx.conn.Prep(`INSERT INTO message (place, id, sender, client_id, hash, time, type, priority, content, extended, flags, total, own, more)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place >> 32, sender, client_id) DO NOTHING`)
 	stmt.BindInt64(1, m.Place)
 	stmt.BindInt64(2, m.ID)
 	stmt.BindInt64(3, m.Sender.ID)
@@ -140,32 +79,42 @@ func (tx *Tx) AppendMessage(c *Conversation, m *Message) (again, same bool, err 
 	stmt.BindInt64(8, int64(m.Priority))
 	stmt.BindBytes(9, m.Content)
 	stmt.BindText(10, m.Extended)
+	stmt.BindInt64(11, int64(m.Flags))
+	stmt.BindInt64(12, c.total+counts)
+	stmt.BindInt64(13, own+counts)
+	bindOptional(stmt, 14, m.More)
 	if err := step(stmt); err != nil {
 		return false, false, err
 	}
-	if tx.conn.Changes() == 1 {
-		c.last++
-		return false, false, tx.reserveID(m.ID)
+	if tx.conn.Changes() == 0 {
+		again, same, err = tx.findMessage(c.ID, m)
+		return again, same, err
 	}
-	again, same, err = tx.findMessage(c.ID, m)
-	return again, same, err
+	c.last, c.total, c.sender, c.own = c.last+1, c.total+counts, m.Sender.ID, own+counts
+	if participant != nil && counts > 0 {
+		if err := tx.counted(c, participant); err != nil {
+			return false, false, err
+		}
+	}
+	return false, false, tx.reserveID(m.ID)
 }
 
-// FindMessage looks for the message between two users that has m's sender and client ID, and tells where it was put and
-// whether it is the same as m.
-func (tx *Tx) FindMessage(app uint32, a, b string, m *Message) (found, same bool, err error) {
-	if a > b {
-		a, b = b, a
+func bindOptional(stmt *sqlite.Stmt, param int, b []byte) {
+	if b == nil {
+		stmt.BindNull(param)
+	} else {
+		stmt.BindBytes(param, b)
 	}
-	id, ok, err := tx.findConversation(conversationKey{app, ConversationPeer, a, b})
-	if !ok {
-		return false, false, err
-	}
-	return tx.findMessage(id, m)
+}
+
+// FindMessage looks for the message in c that has m's sender and client ID, and tells where it was put and whether it is
+// the same as m.
+func (tx *Tx) FindMessage(c *Conversation, m *Message) (found, same bool, err error) {
+	return tx.findMessage(c.ID, m)
 }
 
 func (tx *Tx) findMessage(conversation int64, m *Message) (found, same bool, err error) {
-	stmt := tx.conn.Prep("SELECT place, id, time, hash FROM message WHERE place >> 32 = ? AND sender = ? AND client_id = ?")
+	stmt := tx.conn.Prep("SELECT place, id, time, hash, content, more FROM message WHERE place >> 32 = ? AND sender = ? AND client_id = ?")
 	stmt.BindInt64(1, conversation)
 	stmt.BindInt64(2, m.Sender.ID)
 	stmt.BindBytes(3, m.ClientID)
@@ -175,7 +124,125 @@ func (tx *Tx) findMessage(conversation int64, m *Message) (found, same bool, err
 		return false, false, err
 	}
 	m.Place, m.ID, m.Time = stmt.ColumnInt64(0), stmt.ColumnInt64(1), stmt.ColumnInt64(2)
-	return true, bytes.Equal(columnBytes(stmt, 3), m.Hash), nil
+	same = bytes.Equal(columnBytes(stmt, 3), m.Hash)
+	if same {
+		m.Content, m.More = columnBytes(stmt, 4), optional(stmt, 5)
+	}
+	return true, same, nil
+}
+
+const messageColumns = "m.place, m.id, m.time, s.user_id, m.type, m.priority, m.content, m.extended, m.client_id, m.flags, m.more, m.sender"
+
+// scanMessage reads a message of c. Its sender has a row and a user ID, and nothing else.
+func scanMessage(stmt *sqlite.Stmt, c *Conversation) *Message {
+	return &Message{
+		Conversation: c,
+		Place:        stmt.ColumnInt64(0),
+		ID:           stmt.ColumnInt64(1),
+		Time:         stmt.ColumnInt64(2),
+		Sender:       &User{ID: stmt.ColumnInt64(11), UserID: stmt.ColumnText(3)},
+		Type:         stmt.ColumnInt32(4),
+		Priority:     stmt.ColumnInt32(5),
+		Content:      columnBytes(stmt, 6),
+		Extended:     stmt.ColumnText(7),
+		ClientID:     columnBytes(stmt, 8),
+		Flags:        stmt.ColumnInt(9),
+		More:         optional(stmt, 10),
+	}
+}
+
+func optional(stmt *sqlite.Stmt, col int) []byte {
+	if stmt.ColumnIsNull(col) {
+		return nil
+	}
+	return columnBytes(stmt, col)
+}
+
+// MessageAt returns the message at a place, or nil if there is none.
+func (tx *Tx) MessageAt(at int64) (*Message, error) {
+	c, err := tx.conversationAt(at >> 32)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	stmt := tx.conn.Prep("SELECT " + messageColumns + " FROM message m JOIN user s ON s.id = m.sender WHERE m.place = ?")
+	stmt.BindInt64(1, at)
+	defer stmt.Reset()
+	if ok, err := stmt.Step(); !ok {
+		return nil, err
+	}
+	return scanMessage(stmt, c), nil
+}
+
+// Messages returns the messages that a member sees between two numbers, both included: up to limit of them and about maxBytes of content,
+// from the lower end or, if backward is set, from the upper end.
+func (tx *Tx) Messages(m *Member, from, to uint32, backward bool, limit, maxBytes int) ([]*Message, error) {
+	from = max(from, m.First())
+	if m.Gone != 0 {
+		to = min(to, m.Gone)
+	}
+	query := "SELECT " + messageColumns + ` FROM message m JOIN user s ON s.id = m.sender WHERE m.place BETWEEN ? AND ?
+		AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place LIMIT ?`
+	if backward {
+		query = "SELECT " + messageColumns + ` FROM message m JOIN user s ON s.id = m.sender WHERE m.place BETWEEN ? AND ?
+			AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place DESC LIMIT ?`
+	}
+	stmt := tx.conn.Prep(query)
+	stmt.BindInt64(1, place(m.Conversation.ID, from))
+	stmt.BindInt64(2, place(m.Conversation.ID, to))
+	stmt.BindInt64(3, m.User)
+	stmt.BindInt64(4, int64(limit))
+	defer stmt.Reset()
+	var list []*Message
+	for maxBytes > 0 {
+		ok, err := stmt.Step()
+		if !ok {
+			return list, err
+		}
+		msg := scanMessage(stmt, m.Conversation)
+		list = append(list, msg)
+		maxBytes -= len(msg.Content) + len(msg.Extended) + len(msg.More) + 128
+	}
+	return list, nil
+}
+
+// UpdateMessage keeps what became of a message: type, content, extended data, flags, and more.
+func (tx *Tx) UpdateMessage(m *Message) error {
+	stmt := tx.conn.Prep("UPDATE message SET type = ?, content = ?, extended = ?, flags = ?, more = ? WHERE place = ?")
+	stmt.BindInt64(1, int64(m.Type))
+	stmt.BindBytes(2, m.Content)
+	stmt.BindText(3, m.Extended)
+	stmt.BindInt64(4, int64(m.Flags))
+	bindOptional(stmt, 5, m.More)
+	stmt.BindInt64(6, m.Place)
+	return step(stmt)
+}
+
+// Uncount takes a message that is revoked off the unread counts of those who have not read it.
+func (tx *Tx) Uncount(m *Message) error {
+	stmt := tx.conn.Prep(`UPDATE member SET base = base + 1 WHERE conversation = ?1 AND user <> ?2 AND seen < ?3 AND joined < ?3
+		AND (gone = 0 OR gone >= ?3) AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = member.user AND h.place = ?4)`)
+	stmt.BindInt64(1, m.Place>>32)
+	stmt.BindInt64(2, m.Sender.ID)
+	stmt.BindInt64(3, m.Seq())
+	stmt.BindInt64(4, m.Place)
+	return step(stmt)
+}
+
+// Hidden reports whether a user has deleted a message.
+func (tx *Tx) Hidden(user, at int64) (bool, error) {
+	stmt := tx.conn.Prep("SELECT 1 FROM hidden WHERE user = ? AND place = ?")
+	stmt.BindInt64(1, user)
+	stmt.BindInt64(2, at)
+	defer stmt.Reset()
+	return stmt.Step()
+}
+
+// Hide deletes a message for a user.
+func (tx *Tx) Hide(user, at int64) error {
+	stmt := tx.conn.Prep("INSERT INTO hidden (user, place) VALUES (?, ?) ON CONFLICT DO NOTHING")
+	stmt.BindInt64(1, user)
+	stmt.BindInt64(2, at)
+	return step(stmt)
 }
 
 // NextID returns a message ID: milliseconds and a counter in 63 bits. It grows with each call, whatever the clock does.

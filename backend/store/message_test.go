@@ -47,7 +47,7 @@ func TestAppendMessage(t *testing.T) {
 			})
 		})
 	}
-	if list := events(t, s, "bob", 0); len(list) != 3 || string(list[0].Content) != "hello" {
+	if list := events(t, s, "bob", 0); len(list) != 3 || string(list[0].Message.Content) != "hello" {
 		t.Errorf("bob's feed is %+v", list)
 	}
 }
@@ -79,7 +79,14 @@ func TestFindMessage(t *testing.T) {
 					return err
 				}
 				m := &store.Message{Sender: u, ClientID: append(make([]byte, 15), byte(test.n)), Hash: []byte(test.text)}
-				found, same, err := tx.FindMessage(app, "alice", test.peer, m)
+				c, err := tx.FindConversation(app, store.ConversationPeer, "alice", test.peer)
+				if c == nil || err != nil {
+					if test.found {
+						t.Error("there is no conversation")
+					}
+					return err
+				}
+				found, same, err := tx.FindMessage(c, m)
 				if found != test.found || same != test.same {
 					t.Errorf("got %v, %v, want %v, %v", found, same, test.found, test.same)
 				}
@@ -112,10 +119,10 @@ func TestVerbatim(t *testing.T) {
 	s = open(t, path)
 	var got []string
 	for _, e := range events(t, s, "bob", 0) {
-		if e.Sender != "alice'--" || e.Peer != "alice'--" || e.Extended != string(e.Content) {
+		if m := e.Message; m.Sender.UserID != "alice'--" || m.Conversation.Name("bob") != "alice'--" || m.Extended != string(m.Content) {
 			t.Errorf("got %+v", e)
 		}
-		got = append(got, string(e.Content))
+		got = append(got, string(e.Message.Content))
 	}
 	if !slices.Equal(got, nasty) {
 		t.Errorf("got %q, want %q", got, nasty)

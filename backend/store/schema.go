@@ -75,6 +75,79 @@ var migrations = []string{`
 		ref   INTEGER NOT NULL,    -- kind 1: the place of the message
 		time  INTEGER NOT NULL     -- Unix milliseconds
 	);
+`, `
+	-- 1 counts as unread, 2 was revoked, 4 has receipts, 8 has reactions, 16 mentions somebody.
+	ALTER TABLE message ADD COLUMN flags INTEGER NOT NULL DEFAULT 1;
+	-- How many messages that count the conversation has up to this one, and how many of them are of this one's sender. What a
+	-- user has not read is the difference of two such numbers: no row of a reader is written for a message that comes.
+	ALTER TABLE message ADD COLUMN total INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE message ADD COLUMN own INTEGER NOT NULL DEFAULT 0;
+	-- A wire.Message with what few messages have. It is laid over the rest.
+	ALTER TABLE message ADD COLUMN more BLOB;
+	UPDATE message SET total = place & 0xffffffff, own = w.n FROM
+		(SELECT place AS p, row_number() OVER (PARTITION BY place >> 32, sender ORDER BY place) AS n FROM message) AS w WHERE place = w.p;
+
+	-- A wire.Event, in which messages are named by their places. Null: a message came, and that is all.
+	ALTER TABLE event ADD COLUMN data BLOB;
+
+	-- Who is, or was, in a conversation, and what it is for that user.
+	CREATE TABLE member (
+		user         INTEGER NOT NULL REFERENCES user (id),
+		conversation INTEGER NOT NULL REFERENCES conversation (id),
+		role       INTEGER NOT NULL, -- in a group
+		entered    INTEGER NOT NULL, -- Unix milliseconds
+		enter_type INTEGER NOT NULL,
+		operator   TEXT NOT NULL,    -- who brought the user in
+		joined     INTEGER NOT NULL, -- messages up to this number are not the user's to see
+		gone       INTEGER NOT NULL, -- 0, or the number of the last message before the user left
+		gone_total INTEGER NOT NULL, -- 0, or that message's total
+		own        INTEGER NOT NULL, -- in a group: the user's messages that count
+		base       INTEGER NOT NULL, -- unread is: messages that count and are of others, less this
+		seen       INTEGER NOT NULL, -- read up to this number
+		receipt    INTEGER NOT NULL, -- said to be read up to this number
+		cleared    INTEGER NOT NULL, -- deleted up to this number
+		hides      INTEGER NOT NULL, -- not in the list until a message behind this number comes
+		pinned     INTEGER NOT NULL, -- 0, or since when, in Unix milliseconds
+		muted      INTEGER NOT NULL,
+		marks      BLOB NOT NULL,    -- a byte a mark
+		marked     INTEGER NOT NULL, -- 0, or since when, in Unix milliseconds
+		PRIMARY KEY (user, conversation)
+	) WITHOUT ROWID;
+	CREATE INDEX member_conversation ON member (conversation, entered);
+	INSERT INTO member SELECT u.id, c.id, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'', 0
+		FROM conversation c JOIN user u ON u.app_id = c.app_id AND u.user_id IN (c.a, c.b);
+
+	CREATE TABLE grp (
+		conversation INTEGER PRIMARY KEY REFERENCES conversation (id),
+		name    TEXT NOT NULL,
+		avatar  TEXT NOT NULL,
+		notice  TEXT NOT NULL,
+		created INTEGER NOT NULL, -- Unix milliseconds
+		max_members    INTEGER NOT NULL,
+		join_mode      INTEGER NOT NULL,
+		invite_mode    INTEGER NOT NULL,
+		be_invite_mode INTEGER NOT NULL,
+		dismissed      INTEGER NOT NULL DEFAULT 0
+	);
+
+	-- Messages that a user has deleted.
+	CREATE TABLE hidden (user INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (user, place)) WITHOUT ROWID;
+	-- Whom messages mention; user 0 is everybody.
+	CREATE TABLE mention (user INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (user, place)) WITHOUT ROWID;
+	CREATE TABLE receipt (place INTEGER NOT NULL, user INTEGER NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (place, user)) WITHOUT ROWID;
+	CREATE TABLE reaction (
+		place INTEGER NOT NULL,
+		type  TEXT NOT NULL,
+		user  INTEGER NOT NULL,
+		count INTEGER NOT NULL,
+		time  INTEGER NOT NULL,
+		PRIMARY KEY (place, type, user)
+	) WITHOUT ROWID;
+	CREATE TABLE reply (root INTEGER NOT NULL, place INTEGER NOT NULL, source INTEGER NOT NULL, PRIMARY KEY (root, place)) WITHOUT ROWID;
+	CREATE INDEX reply_source ON reply (source);
+	CREATE TABLE pin (place INTEGER PRIMARY KEY, user TEXT NOT NULL, time INTEGER NOT NULL);
+	-- What combine messages combine: copies.
+	CREATE TABLE combined (id TEXT NOT NULL, n INTEGER NOT NULL, message BLOB NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;
 `}
 
 func migrate(conn *sqlite.Conn) error {

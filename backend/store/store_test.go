@@ -55,7 +55,7 @@ func send(tx *store.Tx, from, to string, n int, text string) (m *store.Message, 
 	if err != nil {
 		return nil, false, false, err
 	}
-	c, err := tx.PeerConversation(app, from, to)
+	c, err := tx.PeerConversation(sender, receiver)
 	if err != nil {
 		return nil, false, false, err
 	}
@@ -66,11 +66,12 @@ func send(tx *store.Tx, from, to string, n int, text string) (m *store.Message, 
 		Type:     1,
 		Priority: 1,
 		Content:  []byte(text),
+		Flags:    store.FlagCounts,
 	}
 	if again, same, err = tx.AppendMessage(c, m); again || err != nil {
 		return m, again, same, err
 	}
-	_, err = tx.AppendEvent(receiver, store.EventMessage, m.Place, m.Time)
+	_, err = tx.AppendEvent(receiver, store.EventMessage, m.Place, m.Time, nil)
 	return m, false, false, err
 }
 
@@ -95,13 +96,13 @@ func wantGapless(t *testing.T, list []store.Event, want int) {
 	}
 	var id int64
 	for i, e := range list {
-		if int(e.Seq) != i+1 || int(e.MessageSeq) != i+1 {
-			t.Fatalf("event %d has the number %d and message %d, want both %d", i, e.Seq, e.MessageSeq, i+1)
+		if int(e.Seq) != i+1 || int(e.Message.Seq()) != i+1 {
+			t.Fatalf("event %d has the number %d and message %d, want both %d", i, e.Seq, e.Message.Seq(), i+1)
 		}
-		if e.ID <= id {
-			t.Fatalf("message %d has the ID %d, want one above %d", i+1, e.ID, id)
+		if e.Message.ID <= id {
+			t.Fatalf("message %d has the ID %d, want one above %d", i+1, e.Message.ID, id)
 		}
-		id = e.ID
+		id = e.Message.ID
 	}
 }
 

@@ -47,7 +47,7 @@ func (tx *Tx) remember(key userKey, u *User) {
 		return
 	}
 	if len(tx.cache.users) >= maxCached {
-		clear(tx.cache.users)
+		tx.cache.forget()
 	}
 	tx.cache.users[key] = u
 }

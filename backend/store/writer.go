@@ -159,6 +159,12 @@ type cache struct {
 
 const maxCached = 100_000
 
+// forget makes room. Users and conversations hold on to each other, and there must be one of each.
+func (c *cache) forget() {
+	clear(c.users)
+	clear(c.conversations)
+}
+
 func newCache() *cache {
 	return &cache{users: make(map[userKey]*User), conversations: make(map[conversationKey]*Conversation)}
 }

@@ -1,0 +1,262 @@
+package backend
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/payload"
+	"github.com/zim-go/zim/wire"
+)
+
+const (
+	editWindow      = 24 * time.Hour
+	maxRevokeExtras = 200
+)
+
+// editMessage changes what a message of the user says.
+func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageRequest) {
+	if len(req.ExtendedData) > s.app.Limits.ExtendedDataSize {
+		a.refuse(id, tooLarge("extended data", len(req.ExtendedData), s.app.Limits.ExtendedDataSize))
+		return
+	}
+	if refused := checkMentioned(req.MentionedUserIds); refused != nil {
+		a.refuse(id, refused)
+		return
+	}
+	a.change(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
+		m, _, refused, err := c.message(req.Message)
+		if refused != nil || err != nil {
+			return nil, refused, err
+		}
+		if refused := c.editable(m); refused != nil {
+			return nil, refused, nil
+		}
+		content, refused := c.app.Limits.check(m.Type, req.Content, false)
+		if refused == nil && hasFiles(m.Type) {
+			content, refused = c.server.attachFiles(s.key, m.Type, content)
+		}
+		if refused != nil {
+			return nil, refused, nil
+		}
+		if err := c.edit(m, content, req); err != nil {
+			return nil, nil, err
+		}
+		quoting, err := c.quoted(m, m.Type, m.Content)
+		if err != nil {
+			return nil, nil, err
+		}
+		err = c.tellAll(m.Conversation, m.Place, m.Seq(), func(*store.User) *wire.Event {
+			return &wire.Event{Edited: at(m.Place), Replied: places(quoting)}
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		w, err := c.render(m)
+		return &wire.Response{Body: &wire.Response_Message{Message: w}}, nil, err
+	})
+}
+
+func (c *change) editable(m *store.Message) *wire.Error {
+	switch {
+	case m.Flags&store.FlagRevoked != 0:
+		return refuse(codeEditFailed, "the message was revoked")
+	case m.Sender.ID != c.self.ID:
+		return refuse(codeEditForeign, "only the sender edits a message")
+	case m.Type != typeText && m.Type != typeCustom && m.Type != typeMultiple:
+		return refuse(codeParamsInvalid, "only text, custom and multiple messages are edited")
+	case c.now-m.Time > editWindow.Milliseconds():
+		return refuse(codeEditLate, "the message is too old to be edited")
+	}
+	return nil
+}
+
+// edit writes the edited message.
+func (c *change) edit(m *store.Message, content []byte, req *wire.EditMessageRequest) error {
+	old := new(wire.Message)
+	if err := proto.Unmarshal(m.More, old); err != nil {
+		return err
+	}
+	if err := c.dropMentions(m, old); err != nil {
+		return err
+	}
+	mentions := &wire.Message{MentionedUserIds: unique(req.MentionedUserIds), IsMentionAll: req.IsMentionAll}
+	rows, err := c.mentioned(mentions)
+	if err != nil {
+		return err
+	}
+	if err := c.SetMentions(m.Place, rows); err != nil {
+		return err
+	}
+	m.Content, m.Extended = content, req.ExtendedData
+	if m.Flags &^= store.FlagMentions; len(rows) > 0 {
+		m.Flags |= store.FlagMentions
+	}
+	return c.alter(m, func(more *wire.Message) {
+		more.MentionedUserIds, more.IsMentionAll = mentions.MentionedUserIds, mentions.IsMentionAll
+		more.EditorUserId, more.EditedTimeMs = c.self.UserID, c.now
+	})
+}
+
+func (c *change) dropMentions(m *store.Message, more *wire.Message) error {
+	if m.Flags&store.FlagMentions == 0 {
+		return nil
+	}
+	rows, err := c.mentioned(more)
+	if err != nil {
+		return err
+	}
+	return c.DropMentions(m.Place, rows)
+}
+
+// quoted brings what quotes m up to date, and returns where that is.
+func (c *change) quoted(m *store.Message, typ int32, content []byte) ([]int64, error) {
+	list, err := c.RepliesTo(m.Place)
+	for _, p := range list {
+		if err != nil {
+			break
+		}
+		var reply *store.Message
+		if reply, err = c.MessageAt(p); err == nil {
+			err = c.alter(reply, func(more *wire.Message) { more.RepliedInfo.Type, more.RepliedInfo.Content = typ, content })
+		}
+	}
+	return list, err
+}
+
+// The documented ways to revoke.
+const revokedTwoWay, revokedBySelf, revokedByAdmin, revokedByOwner = 0, 0, 3, 4
+
+// revokeMessage withdraws a message for everybody.
+func (a *attachment) revokeMessage(s *session, id uint64, req *wire.RevokeMessageRequest) {
+	if len(req.ExtendedData) > maxRevokeExtras {
+		a.refuse(id, tooLarge("extended data of the revocation", len(req.ExtendedData), maxRevokeExtras))
+		return
+	}
+	a.change(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
+		m, member, refused, err := c.message(req.Message)
+		if refused != nil || err != nil {
+			return nil, refused, err
+		}
+		status, refused, err := c.revocable(m, member)
+		if refused != nil || err != nil {
+			return nil, refused, err
+		}
+		e, count, err := c.revoke(m, &wire.RevokeContent{
+			RevokeType: revokedTwoWay, RevokeTimeMs: c.now, OperatorUserId: c.self.UserID, OriginalType: m.Type,
+			ExtendedData: req.ExtendedData, Status: status,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		err = c.tellAll(m.Conversation, m.Place, m.Seq(), func(u *store.User) *wire.Event {
+			told := proto.CloneOf(e)
+			if count != nil {
+				told.RepliedCount = proto.CloneOf(count)
+				told.RepliedCount.Conversation = refOf(m.Conversation, u.UserID)
+			}
+			return told
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		w, err := c.render(m)
+		return &wire.Response{Body: &wire.Response_Message{Message: w}}, nil, err
+	})
+}
+
+// revocable returns as whom the user may revoke m.
+func (c *change) revocable(m *store.Message, member *store.Member) (status int32, refused *wire.Error, err error) {
+	status = revokedBySelf
+	switch {
+	case m.Flags&store.FlagRevoked != 0:
+		return 0, refuse(codeRevoked, "the message was revoked before"), nil
+	case !ordinary(m.Type):
+		return 0, refuse(codeParamsInvalid, "a message of this type can't be revoked"), nil
+	case m.Sender.ID == c.self.ID:
+	case m.Conversation.Type == store.ConversationPeer:
+		return 0, refuse(codeParamsInvalid, "only the sender revokes a message"), nil
+	default:
+		sender, err := c.GroupMember(m.Conversation, m.Sender.UserID)
+		if err != nil {
+			return 0, nil, err
+		}
+		switch {
+		case member.Role == roleOwner:
+			status = revokedByOwner
+		case member.Role == roleAdmin && (sender == nil || sender.Role >= roleMember):
+			status = revokedByAdmin
+		default:
+			return 0, refuse(codeNoAuthority, "only the sender and the group's administrators revoke a message"), nil
+		}
+	}
+	if c.now-m.Time > c.app.Limits.RevokeWindow.Milliseconds() {
+		return 0, refuse(codeRevokeLate, "the message is too old to be revoked"), nil
+	}
+	return status, nil, nil
+}
+
+// revoke writes what is left of m: it counts no more, and nobody is mentioned, has reacted or has pinned.
+func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.Event, count *wire.RepliedCount, err error) {
+	if m.Type == typeText {
+		text, ok := payload.Split(m.Content)
+		if ok {
+			content.OriginalText = string(text)
+		}
+	}
+	more := new(wire.Message)
+	if err := proto.Unmarshal(m.More, more); err != nil {
+		return nil, nil, err
+	}
+	if m.Flags&store.FlagCounts != 0 {
+		if err := c.Uncount(m); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := c.dropMentions(m, more); err != nil {
+		return nil, nil, err
+	}
+	e = &wire.Event{Revoked: at(m.Place)}
+	if pinned, err := c.DropPin(m.Place); err != nil {
+		return nil, nil, err
+	} else if pinned {
+		e.Pins = []*wire.PinChange{{Status: notPinned, Message: at(m.Place)}}
+	}
+	m.Type, m.Extended, m.Flags = typeRevoke, "", m.Flags&store.FlagCounts|store.FlagRevoked
+	if m.Content, err = proto.Marshal(content); err != nil {
+		return nil, nil, err
+	}
+	left := &wire.Message{RootRepliedCount: more.RootRepliedCount}
+	if m.More, err = proto.Marshal(left); err != nil {
+		return nil, nil, err
+	}
+	if err := c.UpdateMessage(m); err != nil {
+		return nil, nil, err
+	}
+	if info := more.RepliedInfo; info != nil {
+		if count, err = c.unreply(m, info); err != nil {
+			return nil, nil, err
+		}
+	}
+	quoting, err := c.quoted(m, m.Type, m.Content)
+	e.Replied = places(quoting)
+	return e, count, err
+}
+
+// unreply takes a revoked reply out of its tree.
+func (c *change) unreply(m *store.Message, info *wire.RepliedInfo) (*wire.RepliedCount, error) {
+	place := m.Conversation.Place(info.RootSeq)
+	if err := c.DropReply(place, m.Place); err != nil {
+		return nil, err
+	}
+	n, err := c.CountReplies(place)
+	if err != nil {
+		return nil, err
+	}
+	root, err := c.MessageAt(place)
+	if root == nil || err != nil {
+		return nil, err
+	}
+	return &wire.RepliedCount{MessageId: root.ID, Count: n}, c.alter(root, func(more *wire.Message) { more.RootRepliedCount = n })
+}
