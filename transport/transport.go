@@ -5,12 +5,14 @@
 // an implementation against the contract written here.
 //
 // The interfaces never grow. What only some transports can do is an optional interface that their Conns implement, such
-// as [Pipeline].
+// as [Pipeline] and [FileServer].
 package transport
 
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
 
 	"github.com/zim-go/zim/wire"
 )
@@ -60,4 +62,12 @@ type Pipeline interface {
 	// service in that order. done is called exactly once, with what RoundTrip would have returned, by any goroutine, perhaps
 	// before Start returns; it may start other requests, and must not block. The request must not be changed any more.
 	Start(req *wire.Request, done func(*wire.Response, error))
+}
+
+// A FileServer is a Conn whose service also stores files, which are reached over HTTP.
+type FileServer interface {
+	// Files returns a client for the service's files, and the URL that references to them are relative to, or nil and nil if
+	// the service has none. It returns the same for the life of the Conn, and both work on after it. They may be shared:
+	// neither may be changed. The client says nothing of who the user is: the requests must.
+	Files() (client *http.Client, base *url.URL)
 }

@@ -3,6 +3,8 @@ package inproc
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -12,11 +14,20 @@ import (
 )
 
 // A Dialer attaches to a backend by calling it. It implements [transport.Dialer]; its Conns implement
-// [transport.Pipeline].
+// [transport.Pipeline] and [transport.FileServer].
 type Dialer struct {
 	// Attach is called for each attachment. It returns what handles the requests, which answers through peer, or an error if
 	// the backend takes nobody now. Required.
 	Attach func(peer *Peer) (Handler, error)
+
+	// Files serves the backend's files; nil if there are none. Each request has a goroutine of its own, which ends when the
+	// handler returns. Neither Close nor the request waits for that: the end of the request's context ends the handler's, and
+	// whoever owns the handler can wait. If a client reads the body of an answer to its end, the handler has returned.
+	//
+	// Bodies are streamed both ways. An answer arrives when the handler writes to its body, flushes it, or returns. A handler
+	// that panics ends the process, unless it is with [http.ErrAbortHandler], which breaks the answer off. Connections can't
+	// be hijacked, and there are neither trailers nor informational answers.
+	Files http.Handler
 }
 
 // A Handler is the backend's part of an attachment. Its methods are called one after the other.
@@ -36,6 +47,9 @@ func (d Dialer) Dial(ctx context.Context) (transport.Conn, error) {
 		closed:  make(chan struct{}),
 		arrived: make(chan struct{}, 1),
 		pending: make(map[uint64]func(*wire.Response, error)),
+	}
+	if d.Files != nil {
+		c.files = &http.Client{Transport: caller{d.Files}}
 	}
 	h, err := d.Attach(&Peer{c})
 	if err != nil {
@@ -58,6 +72,7 @@ const waiting = 4096
 type conn struct {
 	closed  chan struct{}
 	arrived chan struct{} // holds one token while pushes may be there
+	files   *http.Client  // nil if there are none
 
 	mu      sync.Mutex
 	handler Handler                                // guarded by mu; nil until Attach returned
@@ -73,7 +88,18 @@ type call struct {
 	req *wire.Request
 }
 
-var _ transport.Pipeline = (*conn)(nil)
+var (
+	_ transport.Pipeline   = (*conn)(nil)
+	_ transport.FileServer = (*conn)(nil)
+)
+
+// Files implements [transport.FileServer].
+func (c *conn) Files() (*http.Client, *url.URL) {
+	if c.files == nil {
+		return nil, nil
+	}
+	return c.files, &url.URL{Scheme: "http", Host: "in-process", Path: "/"}
+}
 
 func (c *conn) Start(req *wire.Request, done func(*wire.Response, error)) { c.start(req, done) }
 
