@@ -54,13 +54,14 @@ type dispatcher struct {
 	bytes    int                                     // guarded by mu; what they hold
 	running  bool                                    // guarded by mu
 	over     bool                                    // guarded by mu; destroyed
-	half     func()                                  // guarded by mu; called once, when the queue is half empty
+	half     []func()                                // guarded by mu; called once, when the queue is half empty
 	dropped  int                                     // guarded by mu; events that had no room and can't be repeated
 }
 
 // A queued event, and what is to be told when it was handled.
 type queued struct {
-	event Event // nil if nobody needs to know, but the feed
+	event Event   // nil if nobody needs to know, but the feed
+	more  []Event // what belongs to it
 	count int
 	bytes int
 
@@ -125,15 +126,14 @@ func (d *dispatcher) room() int {
 	return max(d.limit-d.count, 0)
 }
 
-// whenHalf has f called once the queue is half empty, and only the last such f. It reports false if the queue is half empty
-// now: then f is not called.
+// whenHalf has f called once the queue is half empty. It reports false if the queue is half empty now: then f is not called.
 func (d *dispatcher) whenHalf(f func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.isHalf() {
 		return false
 	}
-	d.half = f
+	d.half = append(d.half, f)
 	return true
 }
 
@@ -184,27 +184,23 @@ func (d *dispatcher) run() {
 	}
 }
 
-// handle runs the handler of one event. It reports whether there may be a next one.
+// handle runs the handlers of a queued event. It reports whether there may be a next one.
 func (d *dispatcher) handle(q *queued) bool {
-	d.mu.Lock()
-	if d.over {
-		d.mu.Unlock()
+	if q.feed != nil && q.event != nil {
+		q.feed.keepEvent(q.event)
+	}
+	if !d.call(q.event) {
 		return false
 	}
-	var h func(context.Context, Event)
-	if q.event != nil {
-		if h = d.handlers[q.event.event()]; h == nil {
-			h = d.handlers[kindAny]
+	for _, e := range q.more {
+		if !d.call(e) {
+			return false
 		}
-	}
-	d.mu.Unlock()
-	if h != nil {
-		h(d.ctx, q.event)
 	}
 	d.mu.Lock()
 	d.count -= q.count
 	d.bytes -= q.bytes
-	var half func()
+	var half []func()
 	if d.half != nil && d.isHalf() {
 		half, d.half = d.half, nil
 	}
@@ -212,8 +208,28 @@ func (d *dispatcher) handle(q *queued) bool {
 	if q.feed != nil {
 		q.feed.handledTo(q.age, q.seq)
 	}
-	if half != nil {
-		half()
+	for _, f := range half {
+		f()
+	}
+	return true
+}
+
+// call runs the handler of an event, if there is one. It reports false once the dispatcher is destroyed.
+func (d *dispatcher) call(e Event) bool {
+	d.mu.Lock()
+	if d.over {
+		d.mu.Unlock()
+		return false
+	}
+	var h func(context.Context, Event)
+	if e != nil {
+		if h = d.handlers[e.event()]; h == nil {
+			h = d.handlers[kindAny]
+		}
+	}
+	d.mu.Unlock()
+	if h != nil {
+		h(d.ctx, e)
 	}
 	return true
 }

@@ -69,6 +69,12 @@ type PeerMessageReceived struct {
 	Info               MessageReceivedInfo
 }
 
+// BroadcastMessageReceived brings a message that the app's server sent to all users who are online. It belongs to no conversation, and
+// is not stored.
+type BroadcastMessageReceived struct {
+	Message *Message
+}
+
 // MessageReceivedInfo says how messages came.
 type MessageReceivedInfo struct {
 	// IsOfflineMessage is set for messages that were sent while this device was not connected.
@@ -104,6 +110,7 @@ type EventsDropped struct {
 func (*TokenWillExpire) event() eventKind          { return kindTokenWillExpire }
 func (*ConnectionStateChanged) event() eventKind   { return kindConnectionStateChanged }
 func (*PeerMessageReceived) event() eventKind      { return kindPeerMessageReceived }
+func (*BroadcastMessageReceived) event() eventKind { return kindBroadcastMessageReceived }
 func (*MessageSentStatusChanged) event() eventKind { return kindMessageSentStatusChanged }
 func (*SyncReset) event() eventKind                { return kindSyncReset }
 func (*EventsDropped) event() eventKind            { return kindEventsDropped }

@@ -1,6 +1,8 @@
 package zim
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +30,17 @@ type feed struct {
 	syncing   bool               // guarded by mu; a request is under way on conn
 	lagging   bool               // guarded by mu; there was no room for an event
 	stalled   int                // guarded by mu; syncs in a row that brought nothing
+	files     *fileServer        // guarded by mu; where the service's files are
+	waiters   []waiter           // guarded by mu; who waits for an event
 
 	handled progress
+	chats   *chats // immutable
+}
+
+// A waiter is a call that returns only once the event is queued that tells what it has done.
+type waiter struct {
+	seq  uint64
+	done chan struct{}
 }
 
 // A progress is how far handlers have come, which the service is told now and then.
@@ -62,6 +73,7 @@ const (
 
 func newFeed(z *ZIM, userID string) *feed {
 	f := &feed{z: z, userID: userID}
+	f.chats = newChats(f)
 	f.handled.timer = time.AfterFunc(time.Hour, f.report)
 	f.handled.timer.Stop()
 	return f
@@ -90,8 +102,46 @@ func (f *feed) report() {
 
 func (f *feed) forget() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.known = false
+	f.mu.Unlock()
+	f.chats.forgetAll()
+}
+
+// fileServer returns where the service's files are, or nil if it has none.
+func (f *feed) fileServer() *fileServer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.files
+}
+
+// await waits until the event is queued, and what follows from it for conversations. If handlers are too slow, or the
+// connection is gone, that may take for ever: then nobody waits.
+func (f *feed) await(ctx context.Context, seq uint64) {
+	f.mu.Lock()
+	if seq > f.cursor && f.conn != nil && !f.lagging && f.known {
+		w := waiter{seq, make(chan struct{})}
+		f.waiters = append(f.waiters, w)
+		f.seen = max(f.seen, seq)
+		f.mu.Unlock()
+		select {
+		case <-w.done:
+		case <-ctx.Done():
+		}
+		f.mu.Lock()
+	}
+	f.mu.Unlock()
+	f.chats.settle(ctx)
+}
+
+// release lets go those who wait for events that were accepted, or everybody. The caller holds mu.
+func (f *feed) release(all bool) {
+	f.waiters = slices.DeleteFunc(f.waiters, func(w waiter) bool {
+		if all || w.seq <= f.cursor {
+			close(w.done)
+			return true
+		}
+		return false
+	})
 }
 
 // stop ends the reports of s.
@@ -101,6 +151,7 @@ func (f *feed) stop(s *session) {
 	if f.session != s {
 		return
 	}
+	f.release(true)
 	f.handled.mu.Lock()
 	defer f.handled.mu.Unlock()
 	f.handled.stopped, f.handled.armed = true, false
@@ -144,7 +195,7 @@ func (f *feed) handledTo(age int, seq uint64) {
 }
 
 // connected starts where the login says.
-func (f *feed) connected(s *session, conn transport.Pipeline, login *wire.LoginResponse) {
+func (f *feed) connected(s *session, conn transport.Pipeline, files *fileServer, login *wire.LoginResponse) {
 	f.mu.Lock()
 	if f.session != s {
 		f.mu.Unlock()
@@ -155,10 +206,12 @@ func (f *feed) connected(s *session, conn transport.Pipeline, login *wire.LoginR
 	} else if !f.known {
 		f.jump(login.Position)
 	}
-	f.conn, f.syncing, f.stalled = conn, false, 0
+	f.conn, f.files, f.syncing, f.stalled = conn, files, false, 0
 	f.seen = max(f.cursor, login.GetLast().GetSeq())
 	f.offlineTo = f.seen
+	since := &wire.Position{Epoch: f.epoch, Seq: f.cursor}
 	f.mu.Unlock()
+	f.chats.connected(conn, since)
 	f.pull()
 }
 
@@ -167,6 +220,8 @@ func (f *feed) disconnected(s *session) {
 	defer f.mu.Unlock()
 	if f.session == s {
 		f.conn = nil
+		f.release(true)
+		f.chats.disconnected()
 	}
 }
 
@@ -213,9 +268,12 @@ func (f *feed) reached(last *wire.Position) {
 func (f *feed) pull() {
 	f.mu.Lock()
 	if f.conn == nil || f.syncing || f.lagging || f.cursor >= f.seen || f.stalled >= maxStalled {
+		f.release(f.lagging || f.stalled >= maxStalled)
 		f.mu.Unlock()
+		f.chats.refresh()
 		return
 	}
+	f.release(false)
 	f.syncing = true
 	conn, seen := f.conn, f.seen
 	req := &wire.SyncRequest{After: &wire.Position{Epoch: f.epoch, Seq: f.cursor}, Limit: syncLimit}
@@ -303,6 +361,7 @@ func (f *feed) take(batch *wire.EventBatch) {
 			if f.lagging = d.whenHalf(f.resume); !f.lagging {
 				continue // handlers caught up just now
 			}
+			f.release(true)
 			f.z.log.Warn("zim: handlers are slow, events wait at the service", "user", f.userID)
 			return
 		}
@@ -318,27 +377,36 @@ func (f *feed) resume() {
 	f.pull()
 }
 
-// nextRun makes one event for the handlers of the first of events and those that belong to it. The caller holds mu.
+// nextRun makes what the handlers get of the first of events and those that belong to it. The caller holds mu.
 func (f *feed) nextRun(events []*wire.Event) queued {
 	q := queued{feed: f, age: f.handled.current(), seq: f.cursor + 1, count: 1}
-	first := events[0].Message
-	if first == nil || f.z.sentHere(first.LocalMessageId) {
-		return q // a kind that this version does not know, or nothing new
-	}
 	offline := f.cursor+1 <= f.offlineTo
+	if !plain(events[0]) {
+		f.translate(&q, events[0], offline)
+		return q
+	}
+	first := events[0].Message
+	if f.z.sentHere(first.LocalMessageId) {
+		return q // nothing new
+	}
 	limit := min(maxRun, max(f.z.dispatch.room(), 1))
-	e := &PeerMessageReceived{FromConversationID: first.ConversationId, Info: MessageReceivedInfo{IsOfflineMessage: offline}}
+	var messages []*Message
 	for _, ev := range events {
-		seq := f.cursor + 1 + uint64(len(e.Messages))
+		seq := f.cursor + 1 + uint64(len(messages))
 		m := ev.Message
-		if m == nil || f.z.sentHere(m.LocalMessageId) || len(e.Messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
+		if !plain(ev) || f.z.sentHere(m.LocalMessageId) || len(messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
 			m.ConversationType != first.ConversationType || (seq <= f.offlineTo) != offline {
 			break
 		}
-		e.Messages = append(e.Messages, message(m, f.userID))
+		messages = append(messages, message(m, f.userID, f.files))
 		q.bytes += len(m.Content) + len(m.ExtendedData)
 		q.seq = seq
 	}
-	q.event, q.count = e, len(e.Messages)
+	to := messages[0].Conversation
+	q.event, q.count = received(to, messages, MessageReceivedInfo{IsOfflineMessage: offline}), len(messages)
+	f.chats.touch(to)
 	return q
 }
+
+// plain reports whether an event is that a message came, and nothing else.
+func plain(e *wire.Event) bool { return e.Message != nil && e.RepliedCount == nil }

@@ -22,8 +22,8 @@ type LoginConfig struct {
 
 // LogoutConfig refines a logout.
 type LogoutConfig struct {
-	// IsClearDB forgets what this ZIM keeps of the user: how far it has come with the user's messages. The next login
-	// goes on where the service believes the device to be.
+	// IsClearDB forgets what this ZIM keeps of the user: how far it has come with the user's messages, and what is in the local
+	// store. The next login goes on where the service believes the device to be.
 	IsClearDB bool
 }
 
@@ -192,6 +192,9 @@ func (z *ZIM) Logout(ctx context.Context, config *LogoutConfig) error {
 	s.running.Wait()
 	if config != nil && config.IsClearDB {
 		s.feed.forget()
+		if e := z.local.Clear(s.userID); e != nil && err == nil {
+			err = &Error{Op: op, Code: ErrDatabaseDeleteDatabaseError, Err: e}
+		}
 	}
 	return err
 }

@@ -13,6 +13,16 @@ func Peer(userID string) ConversationRef {
 	return ConversationRef{ID: userID, Type: ConversationTypePeer}
 }
 
+// Room returns the conversation of all who are in a room.
+func Room(roomID string) ConversationRef {
+	return ConversationRef{ID: roomID, Type: ConversationTypeRoom}
+}
+
+// Group returns the conversation of a group's members.
+func Group(groupID string) ConversationRef {
+	return ConversationRef{ID: groupID, Type: ConversationTypeGroup}
+}
+
 // A Message is an envelope around its Content. Messages that this package hands out don't change any more: each step of a
 // message's way is a Message of its own, and LocalID tells that they are the same one.
 type Message struct {
@@ -28,6 +38,25 @@ type Message struct {
 	Priority     MessagePriority   // what the sender asked for
 	ExtendedData string            // more from the sender, for the receivers
 	Content      Content           // what it says
+
+	// ReceiptStatus says, to the sender, how far the others have read the message, and to the others whether they have sent a
+	// receipt. It is MessageReceiptStatusNone unless the sender asked for receipts.
+	ReceiptStatus    MessageReceiptStatus
+	MentionedUserIDs []string
+	IsMentionAll     bool
+	Reactions        []MessageReaction
+	RepliedInfo      *MessageRepliedInfo // what it replies to; nil unless it is a reply
+	RootRepliedCount int64               // how many replies descend from it, if it is the root of their tree
+	EditorUserID     string              // who edited it last, if anybody did
+	EditedTime       time.Time           // when; zero if nobody did
+	PinnedUserID     string              // who pinned it, in what tells of pinned messages
+	PinnedTime       time.Time
+
+	LocalExtendedData string // kept by this device alone: see [ZIM.UpdateMessageLocalExtendedData]
+	IsUserInserted    bool   // it is only on this device: see [ZIM.InsertMessageToLocalDB]
+
+	IsBroadcastMessage bool // it went to all users
+	IsServerMessage    bool // it was sent by the app's server
 
 	uncertain bool // it failed, and may have been stored nevertheless
 }
@@ -46,6 +75,18 @@ type MessageSendConfig struct {
 	// DisableUnreadMessageCount leaves the receiver's unread count as it is.
 	DisableUnreadMessageCount bool
 
+	// MentionedUserIDs are those whom the message mentions: up to 50. With IsMentionAll it mentions everybody. The text says
+	// nothing of it by itself.
+	MentionedUserIDs []string
+	IsMentionAll     bool
+	// DisableNotifyMentionedUsers leaves those alone who are mentioned but have muted the conversation. (The documented
+	// isNotifyMentionedUsers, the other way round.)
+	DisableNotifyMentionedUsers bool
+
+	// IsAllowMultipleMessagePartialFailed sends a [MultipleMessage] without the items whose files can't be uploaded, unless that
+	// is all of them.
+	IsAllowMultipleMessagePartialFailed bool
+
 	// PushConfig is for receivers that are offline. Nil means no push.
 	PushConfig *PushConfig
 
@@ -63,6 +104,13 @@ type MessageSendNotification struct {
 	// OnMessageAttached is called once, before anything is sent, by the goroutine that called SendMessage. It is not called
 	// for a message that is refused for what it is.
 	OnMessageAttached func(*Message)
+	// OnMediaUploadingProgress is called while the file of a message is uploaded, with how many bytes of how many are there: at
+	// first with 0, at last with all of them, never with less than before, and about ten times a second at most. It is called
+	// by the goroutine that called SendMessage.
+	OnMediaUploadingProgress func(m *Message, currentFileSize, totalFileSize int64)
+	// OnMultipleMediaUploadingProgress is the same for a [MultipleMessage]: for all of its files together, and for the one of the
+	// item with that index.
+	OnMultipleMediaUploadingProgress func(m *Message, currentFileSize, totalFileSize int64, messageInfoIndex int, currentIndexFileSize, totalIndexFileSize int64)
 }
 
 // PushConfig is handed to the provider that reaches offline receivers.

@@ -12,11 +12,14 @@ import (
 
 // An outgoing message waits in its session's outbox until it is acknowledged, refused, or given up.
 type outgoing struct {
+	op       string
 	id       localID
 	message  *Message // as attached
+	uploaded Content  // with files that the service has; nil if there was nothing to upload
 	reliable bool     // waits for lost connections, and is sent again
 	shown    bool     // the application has seen message
 	earlier  bool     // an earlier send of the message may have stored it
+	retry    bool     // there was an earlier send
 
 	req  wire.Request
 	body wire.Request_SendMessage
@@ -35,9 +38,11 @@ type outgoing struct {
 
 // An outcome is how a send ended: acknowledged, or with an error.
 type outcome struct {
-	ack  *wire.SendMessageResponse
-	err  *Error
-	told bool // the handler for status changes knows
+	ack     *wire.SendMessageResponse
+	err     *Error
+	message *Message // what became of the message, if the handler for status changes knows
+
+	event uint64 // the event in the user's feed that tells more of it, if there is one
 }
 
 // failure adds to the error of a send that the message may have been stored nevertheless, if it may.
@@ -152,7 +157,10 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 	case err == nil && resp.Error != nil:
 		// Below, where tries can be read.
 	case err == nil && resp.GetSendMessage() != nil:
-		out.ack = resp.GetSendMessage()
+		out.ack, out.event = resp.GetSendMessage(), resp.EventSeq
+		if to := o.message.Conversation; to.Type == ConversationTypeRoom {
+			s.rooms.acknowledged(to.ID, out.ack.MessageSeq)
+		}
 	case err == nil:
 		out.err = unknown(&Error{Code: ErrNetworkRspProtoParseError, Message: "the answer has no acknowledgment"})
 	case errors.Is(err, errors.ErrUnsupported):
@@ -178,12 +186,15 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		s.ended(resp.Error)
 	}
 	if !deserted {
+		// Here, so that what the connection brings next is told after it.
+		out.message, out.err = o.settled(out, s.feed.fileServer())
+		s.tellStatus(out.message, out.err)
 		o.result <- out
 		return
 	}
 	if out.err == nil {
 		m := new(*o.message)
-		m.stored(out.ack)
+		m.stored(out.ack, s.feed.fileServer())
 		s.tellStatus(m, nil)
 	}
 }
@@ -202,9 +213,10 @@ func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 		return outcome{err: o.failure(canceled("", ctx))}
 	}
 	defer s.mu.Unlock()
-	out := outcome{err: unknown(canceled("", ctx)), told: true}
+	out := outcome{err: unknown(canceled("", ctx))}
 	// An acknowledgment that still comes is told after this.
-	s.tellStatus(o.settled("SendMessage", out))
+	out.message, out.err = o.settled(out, nil)
+	s.tellStatus(out.message, out.err)
 	o.deserted = true
 	if s.conn == nil {
 		s.outbox.remove(o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,12 +13,12 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// SendMessage sends content to a conversation and waits until the service has stored it, or, for a [CommandMessage], has
-// handed it on. A nil config means the zero MessageSendConfig.
+// SendMessage sends content to a conversation and waits until the service has stored it, or, for a [CommandMessage], a
+// [BarrageMessage] and whatever goes to a room, has handed it on. A nil config means the zero MessageSendConfig.
 //
-// Messages wait for a lost connection for up to 30 seconds (AppConfig.ResendWindow) and then are sent, in the order of their
-// SendMessage calls; a command is sent at once or never. If ctx ends first, SendMessage returns, and what was not on its way
-// yet is not sent.
+// Files are uploaded first, whatever becomes of the connection meanwhile. Messages to users and groups wait for a lost connection for up to
+// 30 seconds (AppConfig.ResendWindow) and then are sent, in the order of their SendMessage calls; a command, and a message to a
+// room, is sent at once or never. If ctx ends first, SendMessage returns, and what was not on its way yet is not sent.
 //
 // The returned message is what was stored. If the message was attached but not acknowledged, it comes with the error, and can be
 // sent again as MessageSendConfig.Retry. If then errors.Is(err, [ErrOutcomeUnknown]), the message may have been stored; a retry
@@ -29,7 +30,11 @@ func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationR
 	if config == nil {
 		config = new(MessageSendConfig)
 	}
-	m, err := z.send(ctx, op, content, to, config)
+	return z.sendOrRetry(ctx, op, content, to, config, nil)
+}
+
+func (z *ZIM) sendOrRetry(ctx context.Context, op string, content Content, to ConversationRef, config *MessageSendConfig, source *Message) (*Message, error) {
+	m, err := z.send(ctx, op, content, to, config, source)
 	if err == nil {
 		return m, nil
 	}
@@ -44,7 +49,8 @@ func definite(code Code) bool {
 	return code == ErrCommonTriggerServerFrequencyLimit || code == ErrMessageTargetDoesNotExist || code == ErrIdempotencyMismatch
 }
 
-func (z *ZIM) send(ctx context.Context, op string, content Content, to ConversationRef, config *MessageSendConfig) (*Message, *Error) {
+// send sends a message, as a reply to source if that isn't nil.
+func (z *ZIM) send(ctx context.Context, op string, content Content, to ConversationRef, config *MessageSendConfig, source *Message) (*Message, *Error) {
 	s, err := z.active(op)
 	if err != nil {
 		return nil, err
@@ -57,8 +63,23 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 	if err != nil {
 		return nil, err
 	}
-	if err := z.admit(op, now, config.Priority); err != nil {
+	if source != nil {
+		o.send.ReplyTo = source.Seq
+	}
+	files, err := z.config.Limits.pending(op, o.message.Content)
+	defer closeFiles(files)
+	if err != nil {
 		return nil, err
+	}
+	if len(files) == 0 {
+		if err := o.encode(op); err != nil {
+			return nil, err
+		}
+	}
+	if o.message.Content.Type() != MessageTypeBarrage {
+		if err := z.admit(op, now, config.Priority); err != nil {
+			return nil, err
+		}
 	}
 	var adopted *outgoing
 	if r := config.Retry; r != nil {
@@ -72,6 +93,20 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 		f(o.message)
 		now = time.Now()
 	}
+	if adopted == nil && o.storable() && s.feed.chats.sending(o.message) {
+		o.shown = true
+	}
+	if len(files) > 0 {
+		uploaded, err := s.upload(ctx, op, o, files, config)
+		if err == nil {
+			o.uploaded = uploaded
+			err = o.encode(op)
+		}
+		if err != nil {
+			return s.sent(ctx, o, outcome{err: err})
+		}
+		now = time.Now()
+	}
 	if adopted != nil {
 		o = adopted
 	} else {
@@ -83,11 +118,42 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 	case <-ctx.Done():
 		out = s.abandon(o, ctx)
 	}
-	m, err := o.settled(op, out)
-	if !out.told {
+	return s.sent(ctx, o, out)
+}
+
+// sent tells how a send ended, and what follows for the conversation, before SendMessage returns.
+func (s *session) sent(ctx context.Context, o *outgoing, out outcome) (*Message, *Error) {
+	m, err := out.message, out.err
+	if m == nil {
+		m, err = o.settled(out, s.feed.fileServer())
 		s.tellStatus(m, err)
 	}
+	if out.event != 0 {
+		s.feed.await(ctx, out.event)
+	}
+	if o.storable() {
+		s.feed.keepFailed(m, err != nil, o.retry)
+		s.feed.keep(m)
+		s.feed.chats.sent(ctx, m, err)
+	}
 	return m, err
+}
+
+// encode makes o's content ready to be sent.
+func (o *outgoing) encode(op string) *Error {
+	content := o.message.Content
+	if o.uploaded != nil {
+		content = o.uploaded
+	}
+	data, err := encodeContent(content)
+	if err != nil {
+		return invalid(op, "%v", err)
+	}
+	o.send.Content = data
+	if n := proto.Size(&o.send); n > maxRequest {
+		return invalid(op, "the message has %d bytes with all that belongs to it, the limit is %d", n, maxRequest)
+	}
+	return nil
 }
 
 // admit takes a message from the quota of its priority.
@@ -133,23 +199,15 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 	if config.Priority < 0 || config.Priority > MessagePriorityHigh {
 		return nil, invalid(op, "the priority is %d", config.Priority)
 	}
-	if to.Type != ConversationTypePeer {
-		return nil, &Error{Op: op, Code: ErrCommonUnsupportedRequest, Message: fmt.Sprintf("conversations of type %v", to.Type), Err: errors.ErrUnsupported}
-	}
-	if err := checkUserID(op, "receiver", to.ID); err != nil {
+	if err := s.checkReceiver(op, content, to, config); err != nil {
 		return nil, err
 	}
-	if to.ID == s.userID {
-		return nil, invalid(op, "the receiver is the sender")
-	}
-	data, err := encodeContent(content)
-	if err != nil {
-		return nil, invalid(op, "%v", err)
-	}
 	o := &outgoing{
+		op:       op,
 		id:       id,
 		earlier:  earlier,
-		reliable: content.Type() != MessageTypeCommand && content.Type() != MessageTypeBarrage,
+		retry:    config.Retry != nil,
+		reliable: content.Type() != MessageTypeCommand && to.Type != ConversationTypeRoom,
 		result:   make(chan outcome, 1),
 		message: &Message{
 			LocalID:      id.String(),
@@ -161,30 +219,76 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 			Priority:     max(config.Priority, MessagePriorityLow),
 			ExtendedData: extended,
 			Content:      content,
+
+			MentionedUserIDs: config.MentionedUserIDs,
+			IsMentionAll:     config.IsMentionAll,
 		},
+	}
+	if config.HasReceipt {
+		o.message.ReceiptStatus = MessageReceiptStatusProcessing
 	}
 	o.send = wire.SendMessageRequest{
 		LocalMessageId:            o.id[:],
 		ConversationType:          int32(to.Type),
 		ConversationId:            to.ID,
 		Type:                      int32(content.Type()),
-		Content:                   data,
 		ExtendedData:              extended,
 		Priority:                  int32(o.message.Priority),
 		PushConfig:                config.PushConfig.wire(),
 		HasReceipt:                config.HasReceipt,
 		DisableUnreadMessageCount: config.DisableUnreadMessageCount,
+		MentionedUserIds:          config.MentionedUserIDs,
+		IsMentionAll:              config.IsMentionAll,
+		DisableNotifyMentioned:    config.DisableNotifyMentionedUsers,
 	}
 	o.body.SendMessage = &o.send
 	o.req.Body = &o.body
-	if n := proto.Size(&o.send); n > maxRequest {
-		return nil, invalid(op, "the message has %d bytes with all that belongs to it, the limit is %d", n, maxRequest)
-	}
 	return o, nil
 }
 
+// checkReceiver checks where a message goes, and what only some conversations have.
+func (s *session) checkReceiver(op string, content Content, to ConversationRef, config *MessageSendConfig) *Error {
+	typ := content.Type()
+	switch to.Type {
+	case ConversationTypePeer:
+		if err := checkUserID(op, "receiver", to.ID); err != nil {
+			return err
+		}
+		if to.ID == s.userID {
+			return invalid(op, "the receiver is the sender")
+		}
+	case ConversationTypeGroup, ConversationTypeRoom:
+		if to.ID == "" {
+			return invalid(op, "the receiver is empty")
+		}
+	default:
+		return &Error{Op: op, Code: ErrCommonUnsupportedRequest, Message: fmt.Sprintf("conversations of type %v", to.Type), Err: errors.ErrUnsupported}
+	}
+	if typ == MessageTypeBarrage && to.Type != ConversationTypeRoom {
+		return invalid(op, "barrages are for rooms")
+	}
+	transient := typ == MessageTypeBarrage || typ == MessageTypeCommand
+	mentions := len(config.MentionedUserIDs) > 0 || config.IsMentionAll
+	if transient && (mentions || config.HasReceipt) || to.Type == ConversationTypeRoom && config.HasReceipt {
+		return invalid(op, "a message of this type, or to a room, has no receipts or mentions")
+	}
+	return checkMentioned(op, config.MentionedUserIDs)
+}
+
+func checkMentioned(op string, ids []string) *Error {
+	if len(ids) > maxMentioned {
+		return invalid(op, "%d users are mentioned, it may be %d", len(ids), maxMentioned)
+	}
+	for _, id := range ids {
+		if err := checkUserID(op, "mentioned user", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settled returns the message as it is after out, and the error.
-func (o *outgoing) settled(op string, out outcome) (*Message, *Error) {
+func (o *outgoing) settled(out outcome, files *fileServer) (*Message, *Error) {
 	m := o.message
 	if o.shown || out.err != nil {
 		// What others may hold doesn't change; an error may still be corrected.
@@ -193,20 +297,62 @@ func (o *outgoing) settled(op string, out outcome) (*Message, *Error) {
 	if out.err != nil {
 		m.SentStatus = MessageSentStatusFailed
 		m.uncertain = errors.Is(out.err, ErrOutcomeUnknown)
-		out.err.Op = op
+		out.err.Op = o.op
 		return m, out.err
 	}
-	m.stored(out.ack)
+	m.stored(out.ack, files)
+	m.keepLocal(o.uploaded)
 	return m, nil
 }
 
 // stored makes m the message that was acknowledged.
-func (m *Message) stored(ack *wire.SendMessageResponse) {
+func (m *Message) stored(ack *wire.SendMessageResponse, files *fileServer) {
 	m.SentStatus = MessageSentStatusSuccess
 	m.ID = strconv.FormatInt(ack.MessageId, 10)
 	m.Seq = ack.MessageSeq
 	m.OrderKey = ack.OrderKey
 	m.Time = time.UnixMilli(ack.TimestampMs)
+	if ack.Content != nil {
+		m.Content = decodeContent(m.Content.Type(), ack.Content, files)
+	}
+	if ack.RepliedInfo != nil {
+		m.RepliedInfo = repliedInfo(ack.RepliedInfo, files)
+	}
+}
+
+// keepLocal adds to the content of a message that was sent what only the sender knows: where its files came from, and which
+// items of it failed.
+func (m *Message) keepLocal(uploaded Content) {
+	multiple, ok := uploaded.(*MultipleMessage)
+	if !ok {
+		if f := fileOf(m.Content); f != nil && uploaded != nil {
+			f.Path = fileOf(uploaded).Path
+		}
+		return
+	}
+	sent, ok := m.Content.(*MultipleMessage)
+	if !ok {
+		return
+	}
+	var items []Content
+	for i, item := range multiple.MessageInfoList {
+		if slices.Contains(multiple.FailedIndexList, i) || len(sent.MessageInfoList) == 0 {
+			items = append(items, item)
+			continue
+		}
+		there := sent.MessageInfoList[0]
+		sent.MessageInfoList = sent.MessageInfoList[1:]
+		if f := fileOf(there); f != nil {
+			f.Path = fileOf(item).Path
+		}
+		items = append(items, there)
+	}
+	m.Content = &MultipleMessage{MessageInfoList: items, FailedIndexList: multiple.FailedIndexList}
+}
+
+// storable reports whether the message is to be kept in a conversation.
+func (o *outgoing) storable() bool {
+	return o.message.Conversation.Type != ConversationTypeRoom && o.message.Content.Type() != MessageTypeCommand
 }
 
 // tellStatus reports how a send ended to the handler for it.

@@ -24,7 +24,7 @@ const (
 // A session is one login's life. Its goroutine, run, dials, logs in, receives, and does so again after a loss; it is the
 // only one that brings a connection in or takes it away. Whoever finds a reason ends the session.
 //
-// Locks are taken in the order ZIM.mu, session.mu, feed.mu, dispatcher.mu. None is held while calling a transport or a
+// Locks are taken in the order ZIM.mu, session.mu, rooms.mu, feed.mu, dispatcher.mu. None is held while calling a transport or a
 // handler, or while waiting.
 type session struct {
 	z        *ZIM
@@ -35,23 +35,25 @@ type session struct {
 	running  sync.WaitGroup // run
 	loggedIn chan *Error    // gets one value: how the Login went
 	feed     *feed
+	rooms    rooms
 
 	mu        sync.Mutex
-	state     ConnectionState    // guarded by mu
-	token     string             // guarded by mu
-	conn      transport.Pipeline // guarded by mu; nil unless connected
-	why       *ending            // guarded by mu; nil while the session lives
-	lost      time.Time          // guarded by mu; when the connection was lost
-	leaving   bool               // guarded by mu; Logout is saying goodbye, and ends the session itself
-	outbox    outbox             // guarded by mu
-	warned    bool               // guarded by mu; TokenWillExpire came for this token
-	expires   time.Time          // guarded by mu; zero if the token has no end
-	warning   *time.Timer        // guarded by mu
-	expiry    *time.Timer        // guarded by mu
-	heartbeat *time.Timer        // guarded by mu
-	dead      *time.Timer        // guarded by mu; for the answer to a heartbeat
-	awaiting  bool               // guarded by mu; a heartbeat is not answered yet
-	interval  time.Duration      // guarded by mu; between heartbeats
+	state     ConnectionState                     // guarded by mu
+	token     string                              // guarded by mu
+	conn      transport.Pipeline                  // guarded by mu; nil unless connected
+	why       *ending                             // guarded by mu; nil while the session lives
+	lost      time.Time                           // guarded by mu; when the connection was lost
+	leaving   bool                                // guarded by mu; Logout is saying goodbye, and ends the session itself
+	outbox    outbox                              // guarded by mu
+	uploads   map[localID]context.CancelCauseFunc // guarded by mu; what ends the uploads of a message
+	warned    bool                                // guarded by mu; TokenWillExpire came for this token
+	expires   time.Time                           // guarded by mu; zero if the token has no end
+	warning   *time.Timer                         // guarded by mu
+	expiry    *time.Timer                         // guarded by mu
+	heartbeat *time.Timer                         // guarded by mu
+	dead      *time.Timer                         // guarded by mu; for the answer to a heartbeat
+	awaiting  bool                                // guarded by mu; a heartbeat is not answered yet
+	interval  time.Duration                       // guarded by mu; between heartbeats
 }
 
 // An ending is why a session is over.
@@ -76,7 +78,9 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 		loggedIn: make(chan *Error, 1),
 		token:    config.Token,
 		interval: 10 * time.Second,
+		uploads:  make(map[localID]context.CancelCauseFunc),
 	}
+	s.rooms.session = s
 	stopped := func(f func()) *time.Timer {
 		t := time.AfterFunc(time.Hour, f)
 		t.Stop()
@@ -145,6 +149,7 @@ func (s *session) end(e ending) {
 	} else {
 		s.become(ConnectionStateDisconnected, e.event, e.detail)
 	}
+	s.rooms.end(&e)
 	s.mu.Unlock()
 	s.feed.stop(s)
 	s.cancel()
@@ -183,6 +188,7 @@ func endingOf(w *wire.SessionEnd) ending {
 // run is the session's goroutine.
 func (s *session) run() {
 	defer s.running.Done()
+	s.feed.chats.load()
 	// The Login's attempts share a deadline. Once it succeeded, there is no end.
 	login, cancel := context.WithTimeout(s.ctx, loginTimeout)
 	defer cancel()
@@ -268,7 +274,7 @@ func (s *session) connect(ctx context.Context, resume bool) (conn transport.Pipe
 		return nil, resp.GetError(), err
 	}
 	conn = pipeline(c)
-	s.connected(conn, resp.GetLogin())
+	s.connected(conn, fileServerOf(c), resp.GetLogin())
 	return conn, nil, nil
 }
 
@@ -298,7 +304,7 @@ func (s *session) loginRequest(resume bool) *wire.LoginRequest {
 }
 
 // connected brings conn in after a login.
-func (s *session) connected(conn transport.Pipeline, login *wire.LoginResponse) {
+func (s *session) connected(conn transport.Pipeline, files *fileServer, login *wire.LoginResponse) {
 	s.mu.Lock()
 	if s.why != nil {
 		s.mu.Unlock()
@@ -307,13 +313,15 @@ func (s *session) connected(conn transport.Pipeline, login *wire.LoginResponse) 
 	first := s.state == ConnectionStateConnecting
 	s.conn, s.awaiting = conn, false
 	s.become(ConnectionStateConnected, ConnectionEventSuccess, nil)
+	s.rooms.connected(conn)
 	if ms := login.HeartbeatIntervalMs; ms > 0 {
 		s.interval = min(max(time.Duration(ms)*time.Millisecond, time.Second), time.Minute)
 	}
 	s.setExpiry(time.Duration(login.TokenTtlMs) * time.Millisecond)
 	s.heartbeat.Reset(s.interval)
 	s.mu.Unlock()
-	s.feed.connected(s, conn, login)
+	s.feed.connected(s, conn, files, login)
+	s.rooms.resume()
 	s.pump()
 	if first {
 		s.loggedIn <- nil
@@ -339,6 +347,9 @@ func (s *session) receive(conn transport.Pipeline) {
 		if len(push.Transient) > 0 {
 			s.transient(push.Transient)
 		}
+		if push.Room != nil {
+			s.rooms.change(push.Room)
+		}
 		if push.SessionEnd != nil {
 			s.end(endingOf(push.SessionEnd))
 			return
@@ -349,9 +360,19 @@ func (s *session) receive(conn transport.Pipeline) {
 // transient queues messages that the service can't repeat, or drops them.
 func (s *session) transient(list []*wire.Message) {
 	for _, w := range list {
-		m := message(w, s.userID)
-		q := queued{event: &PeerMessageReceived{FromConversationID: w.ConversationId, Messages: []*Message{m}}, count: 1, bytes: len(w.Content)}
-		if !s.z.dispatch.tryPush(q) {
+		if ConversationType(w.ConversationType) == ConversationTypeRoom {
+			s.rooms.message(w)
+			continue
+		}
+		m := message(w, s.userID, s.feed.fileServer())
+		var e Event
+		switch {
+		case m.IsBroadcastMessage:
+			e = &BroadcastMessageReceived{Message: m}
+		default:
+			e = received(m.Conversation, []*Message{m}, MessageReceivedInfo{})
+		}
+		if !s.z.dispatch.tryPush(queued{event: e, count: 1, bytes: len(w.Content)}) {
 			s.z.dispatch.drop(1)
 		}
 	}
@@ -371,6 +392,7 @@ func (s *session) disconnected() bool {
 	s.lost = time.Now()
 	s.rewindOutbox()
 	s.become(ConnectionStateReconnecting, ConnectionEventLoginInterrupted, nil)
+	s.rooms.interrupted()
 	return true
 }
 
@@ -477,6 +499,7 @@ func (s *session) beat() {
 			return
 		}
 		s.feed.reached(resp.GetHeartbeat().GetLast())
+		s.rooms.resume()
 	})
 }
 

@@ -42,6 +42,7 @@ func with(t *testing.T, f func(t *testing.T, c *client)) {
 				c.texts = append(c.texts, m.Content.(*zim.TextMessage).Message)
 			}
 		})
+		zim.On(z, func(context.Context, *zim.ConversationSyncStateChanged) {})
 		zim.On(z, func(_ context.Context, e zim.Event) { c.events = append(c.events, fmt.Sprintf("%T", e)) })
 		f(t, c)
 	})

@@ -7,11 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -56,91 +52,8 @@ func parseLocalID(s string) (id localID, ok bool) {
 	return id, id.String() == s
 }
 
-// checkContent holds content against the limits of its kind.
-func (l *Limits) checkContent(op string, content Content) *Error {
-	switch c := content.(type) {
-	case nil:
-		return invalid(op, "the content is nil")
-	case *TextMessage:
-		return checkMessageText(op, "text", c.Message, l.TextSize)
-	case *CommandMessage:
-		if len(c.Message) == 0 {
-			return invalid(op, "the command is empty")
-		}
-		if len(c.Message) > l.CommandSize {
-			return invalid(op, "the command has %d bytes, the limit is %d", len(c.Message), l.CommandSize)
-		}
-	case *CustomMessage:
-		if c.SubType < 0 || c.SubType > maxSubType {
-			return invalid(op, "the sub-type is %d, it may be 0 to %d", c.SubType, maxSubType)
-		}
-		if err := checkText(op, "searched content", c.SearchedContent, maxSearched); err != nil {
-			return err
-		}
-		return checkMessageText(op, "custom message", c.Message, l.CustomSize)
-	case *UnknownMessage:
-		if c.Kind <= 0 {
-			return invalid(op, "the kind of the message is %d", c.Kind)
-		}
-	}
-	return nil
-}
-
-func checkMessageText(op, what, s string, limit int) *Error {
-	if err := checkText(op, what, s, limit); err != nil {
-		return err
-	}
-	if strings.TrimSpace(s) == "" {
-		return invalid(op, "the %s is blank", what)
-	}
-	return nil
-}
-
-// encodeContent returns content as it travels.
-func encodeContent(content Content) ([]byte, error) {
-	switch c := content.(type) {
-	case *TextMessage:
-		return payload.Append(make([]byte, 0, payload.Size(len(c.Message))), c.Message), nil
-	case *CommandMessage:
-		return payload.Append(make([]byte, 0, payload.Size(len(c.Message))), c.Message), nil
-	case *CustomMessage:
-		return proto.Marshal(&wire.CustomContent{Message: c.Message, SubType: int32(c.SubType), SearchedContent: c.SearchedContent})
-	case *UnknownMessage:
-		return c.Data, nil
-	}
-	panic("zim: content of a kind that the package does not have")
-}
-
-// decodeContent is the inverse of encodeContent. It may keep data. What can't be decoded is unknown.
-func decodeContent(kind MessageType, data []byte) Content {
-	switch kind {
-	case MessageTypeText:
-		if v, ok := payload.Split(data); ok && utf8.Valid(v) {
-			return &TextMessage{Message: string(v)}
-		}
-		var c wire.TextContent
-		if proto.Unmarshal(data, &c) == nil {
-			return &TextMessage{Message: c.Message}
-		}
-	case MessageTypeCommand:
-		if v, ok := payload.Split(data); ok {
-			return &CommandMessage{Message: v}
-		}
-		var c wire.CommandContent
-		if proto.Unmarshal(data, &c) == nil {
-			return &CommandMessage{Message: c.Message}
-		}
-	case MessageTypeCustom:
-		var c wire.CustomContent
-		if proto.Unmarshal(data, &c) == nil {
-			return &CustomMessage{Message: c.Message, SubType: int(c.SubType), SearchedContent: c.SearchedContent}
-		}
-	}
-	return &UnknownMessage{Kind: kind, Data: data}
-}
-
-// message makes a received message of w. self is the user who is logged in.
-func message(w *wire.Message, self string) *Message {
+// message makes a message of w. self is the user who is logged in.
+func message(w *wire.Message, self string, files *fileServer) *Message {
 	m := &Message{
 		ID:           strconv.FormatInt(w.MessageId, 10),
 		Seq:          w.MessageSeq,
@@ -152,7 +65,19 @@ func message(w *wire.Message, self string) *Message {
 		Time:         time.UnixMilli(w.TimestampMs),
 		Priority:     MessagePriority(w.Priority),
 		ExtendedData: w.ExtendedData,
-		Content:      decodeContent(MessageType(w.Type), w.Content),
+		Content:      decodeContent(MessageType(w.Type), w.Content, files),
+
+		ReceiptStatus:      MessageReceiptStatus(w.ReceiptStatus),
+		MentionedUserIDs:   w.MentionedUserIds,
+		IsMentionAll:       w.IsMentionAll,
+		RepliedInfo:        repliedInfo(w.RepliedInfo, files),
+		RootRepliedCount:   w.RootRepliedCount,
+		EditorUserID:       w.EditorUserId,
+		EditedTime:         timeOf(w.EditedTimeMs),
+		PinnedUserID:       w.PinnedUserId,
+		PinnedTime:         timeOf(w.PinnedTimeMs),
+		IsBroadcastMessage: w.IsBroadcast,
+		IsServerMessage:    w.IsServerMessage,
 	}
 	if m.Sender == "" {
 		m.Sender = w.ConversationId
@@ -163,7 +88,43 @@ func message(w *wire.Message, self string) *Message {
 	if len(w.LocalMessageId) == len(localID{}) {
 		m.LocalID = localID(w.LocalMessageId).String()
 	}
+	for _, r := range w.Reactions {
+		m.Reactions = append(m.Reactions, reaction(r, m))
+	}
 	return m
+}
+
+func repliedInfo(w *wire.RepliedInfo, files *fileServer) *MessageRepliedInfo {
+	if w == nil {
+		return nil
+	}
+	return &MessageRepliedInfo{
+		State:        MessageRepliedInfoState(w.State),
+		MessageInfo:  decodeContent(MessageType(w.Type), w.Content, files),
+		SenderUserID: w.SenderUserId,
+		SentTime:     timeOf(w.SentTimeMs),
+		MessageID:    strconv.FormatInt(w.MessageId, 10),
+		MessageSeq:   w.MessageSeq,
+	}
+}
+
+func reaction(w *wire.Reaction, m *Message) MessageReaction {
+	return MessageReaction{
+		ReactionType: w.Type, Conversation: m.Conversation, MessageID: m.ID,
+		TotalCount: w.TotalCount, SumCount: w.SumCount, IsSelfIncluded: w.IsSelfIncluded, UserIDs: w.UserIds,
+	}
+}
+
+func (c ConversationRef) wire() *wire.ConversationRef {
+	return &wire.ConversationRef{Type: int32(c.Type), Id: c.ID}
+}
+
+func conversationRef(w *wire.ConversationRef) ConversationRef {
+	return ConversationRef{ID: w.GetId(), Type: ConversationType(w.GetType())}
+}
+
+func wireMessageRef(m *Message) *wire.MessageRef {
+	return &wire.MessageRef{Conversation: m.Conversation.wire(), Seq: m.Seq}
 }
 
 func (p *PushConfig) check(op string) *Error {

@@ -44,6 +44,10 @@ type AppConfig struct {
 	// Platform is what other devices of the user see. Zero means what the program runs on.
 	Platform PlatformType
 
+	// LocalStore keeps what only this device has of conversations: drafts, local extended data, messages that were inserted or could
+	// not be sent, and the messages that came or were queried, for local search. Nil means a [MemoryStore] without the latter.
+	LocalStore LocalStore
+
 	// EventBuffer is how many received messages and other events may wait for a handler. Beyond it, what the service can
 	// repeat is left there until half of the buffer is free, and what it can't is dropped: see [EventsDropped]. Zero means
 	// 1024.
@@ -67,6 +71,8 @@ type ZIM struct {
 	normal   *rate.Limiter // immutable; sends of low and medium priority
 	high     *rate.Limiter // immutable; sends of high priority
 	dispatch *dispatcher   // immutable
+	local    LocalStore    // immutable
+	keeps    bool          // immutable; local keeps what the service has, too
 
 	mu        sync.Mutex
 	destroyed bool             // guarded by mu
@@ -120,6 +126,9 @@ func newZIM(op string, config AppConfig) (*ZIM, *Error) {
 		log:    config.Logger.With("app", config.AppID),
 		normal: config.Limits.limiter(config.Limits.SendRate),
 		high:   config.Limits.limiter(config.Limits.HighPrioritySendRate),
+	}
+	if z.local, z.keeps = config.LocalStore, config.LocalStore != nil; !z.keeps {
+		z.local = new(MemoryStore)
 	}
 	z.feeds = make(map[string]*feed)
 	rand.Read(z.run[:])
@@ -178,6 +187,10 @@ func (z *ZIM) call(ctx context.Context, op string, req *wire.Request) (*wire.Res
 	if e != nil {
 		return nil, e
 	}
+	return s.call(ctx, op, req)
+}
+
+func (s *session) call(ctx context.Context, op string, req *wire.Request) (*wire.Response, error) {
 	conn := s.connection()
 	if conn == nil {
 		return nil, &Error{Op: op, Code: ErrNetworkNetworkError, Message: "not connected"}
@@ -187,6 +200,9 @@ func (z *ZIM) call(ctx context.Context, op string, req *wire.Request) (*wire.Res
 	resp, err := conn.RoundTrip(bounded, req)
 	switch {
 	case err == nil && resp.Error == nil:
+		if resp.EventSeq != 0 {
+			s.feed.await(ctx, resp.EventSeq)
+		}
 		return resp, nil
 	case err == nil:
 		s.ended(resp.Error)

@@ -72,6 +72,10 @@ type Limits struct {
 	SendBurst int
 	// LoginRate is how many logins of a user are looked at in a second. Default 10; negative means no limit.
 	LoginRate float64
+
+	// Rooms is how many rooms the app may have at a time, RoomsPerUser how many a user may be in, and RoomMembers how many users
+	// one may hold. Defaults 50, 5 and 10000; negative means no limit.
+	Rooms, RoomsPerUser, RoomMembers int
 }
 
 func (l *Limits) fill() error {
@@ -132,6 +136,9 @@ func (l *Limits) fill() error {
 	if l.LoginRate == 0 {
 		l.LoginRate = 10
 	}
+	setDefault(&l.Rooms, 50)
+	setDefault(&l.RoomsPerUser, 5)
+	setDefault(&l.RoomMembers, 10_000)
 	return nil
 }
 

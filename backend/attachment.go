@@ -68,6 +68,15 @@ const (
 	codeEditLate        = 6000286
 	codeTooManyPins     = 6000287
 
+	codeRoomFull       = 6000304
+	codeCannotLeave    = 6000306
+	codeNoneInRoom     = 6000311
+	codeNotInRoom      = 6000321
+	codeNoRoom         = 6000322
+	codeRoomExists     = 6000323
+	codeTooManyRooms   = 6000324
+	codeTooManyEntered = 6000325
+
 	codeNotInGroup        = 6000521
 	codeAlreadyInGroup    = 6000522
 	codeNoGroup           = 6000523
@@ -161,6 +170,7 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 		a.sendMessage(s, id, b.SendMessage)
 	case *wire.Request_Heartbeat:
 		a.heartbeat(s, id, b.Heartbeat)
+		a.server.rooms.remind(s)
 	case *wire.Request_Sync:
 		a.sync(s, id, b.Sync)
 	case *wire.Request_RenewToken:
@@ -199,6 +209,12 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 		a.changeConversations(s, id, b.ChangeConversations)
 	case *wire.Request_ReadConversation:
 		a.readConversation(s, id, b.ReadConversation)
+	case *wire.Request_EnterRoom:
+		a.enterRoom(s, id, b.EnterRoom)
+	case *wire.Request_LeaveRoom:
+		a.leaveRoom(s, id, b.LeaveRoom)
+	case *wire.Request_QueryRoomMembers:
+		a.queryRoomMembers(s, id, b.QueryRoomMembers)
 	case *wire.Request_CreateGroup:
 		a.createGroup(s, id, b.CreateGroup)
 	case *wire.Request_Group:

@@ -70,6 +70,15 @@ func (r *reader) numbered(m *store.Member, seqs []int64) ([]*wire.Message, error
 // page returns a page of the conversation, and what it is to be asked for next.
 func (r *reader) page(m *store.Member, req *wire.QueryMessagesRequest) (list []*wire.Message, next int64, err error) {
 	after := uint32(min(max(req.After, 0), maxSeq))
+	if req.AfterOrderKey > 0 {
+		// The numbers have no gaps, and order keys grow with them.
+		if after, err = r.SeqAt(m, req.AfterOrderKey); err != nil {
+			return nil, 0, err
+		}
+		if req.Newer {
+			after-- // zero if all are newer
+		}
+	}
 	from, to := uint32(1), uint32(maxSeq)
 	switch {
 	case req.Newer && after == maxSeq, !req.Newer && after == 1:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,7 +33,9 @@ type session struct {
 	normal     *rate.Limiter // sends of low and medium priority
 	high       *rate.Limiter // sends of high priority
 	changes    *rate.Limiter // what changes something, but sends nothing
+	moves      *rate.Limiter // entries and exits of rooms
 	expiry     *time.Timer   // when the token ends
+	missed     atomic.Bool   // the client was too slow for a message of a room
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
 	batch wire.EventBatch
@@ -174,6 +177,7 @@ func (h *hub) add(s *session) {
 // remove takes a session out. The user stays what status says: online for a grace period, unless another session is
 // there.
 func (h *hub) remove(s *session, status OnlineStatus) {
+	defer h.server.rooms.gone(s, status)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.users[s.key]

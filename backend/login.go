@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/token"
@@ -258,6 +260,7 @@ func (op *loginOp) newSession(l store.Login) *session {
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
 		changes:    op.a.server.gate.changes(&op.app.Limits),
+		moves:      rate.NewLimiter(roomMoves, roomMoveBurst),
 		hub:        op.a.server.hub,
 	}
 }
@@ -340,6 +343,9 @@ func (op *loginOp) Done(err error) {
 	a.mu.Unlock()
 	a.leave()
 	a.link.Trust()
+	a.server.rooms.dismiss(s.key, func(instance string) bool {
+		return op.others[instance] || instance == s.instance && !op.req.Resume
+	})
 	// Whoever knows of the login finds the session.
 	a.server.hub.add(s)
 	a.link.Reply(op.id, &wire.Response{Body: &wire.Response_Login{Login: op.resp}})

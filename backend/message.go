@@ -53,15 +53,15 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		}
 		admitted = limiter.Allow()
 	}
-	if req.ConversationType == store.ConversationRoom || req.Type == typeCommand {
-		switch {
-		case !admitted:
-			a.refuse(id, tooMany())
-		case req.ConversationType == store.ConversationRoom:
-			a.sendToRoom(s, id, req)
-		default:
-			a.sendCommand(s, id, req)
-		}
+	switch {
+	case req.ConversationType == store.ConversationRoom:
+		a.sendToRoom(s, id, req, sum, admitted)
+		return
+	case req.Type == typeCommand && !admitted:
+		a.refuse(id, tooMany())
+		return
+	case req.Type == typeCommand:
+		a.sendCommand(s, id, req)
 		return
 	}
 	op := &sendOp{a: a, id: id, req: req, admitted: admitted}

@@ -33,6 +33,9 @@ type Config struct {
 	// Grace is how long a user whose connection ended without a logout is taken for online. Zero means the documented 30
 	// seconds.
 	Grace time.Duration
+	// RoomRetention is how long the place in a room is kept of a user whose connection ended without a logout. Zero means the
+	// documented 30 seconds.
+	RoomRetention time.Duration
 	// LoginTimeout is how long a connection may take to log in. Zero means 10 seconds.
 	LoginTimeout time.Duration
 	// Backlog is how long events are kept for devices that are away. Zero means the documented 7 days.
@@ -74,9 +77,10 @@ type Server struct {
 	apps   map[uint32]*App // immutable
 	store  *store.Store
 	hub    *hub
+	rooms  *rooms
 	gate   *gate
 	stop   context.CancelFunc
-	work   sync.WaitGroup // housekeeping, and attachments of WebSockets
+	work   sync.WaitGroup // housekeeping, attachments of WebSockets, and what rooms push
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
@@ -99,6 +103,7 @@ func New(config Config) (*Server, error) {
 	setDefault(&config.HeartbeatInterval, 10*time.Second)
 	setDefault(&config.OfflineAfter, 35*time.Second)
 	setDefault(&config.Grace, 30*time.Second)
+	setDefault(&config.RoomRetention, 30*time.Second)
 	setDefault(&config.LoginTimeout, 10*time.Second)
 	setDefault(&config.Backlog, 7*24*time.Hour)
 	setDefault(&config.MaxPreLogin, 10_000)
@@ -112,6 +117,7 @@ func New(config Config) (*Server, error) {
 		gate:   newGate(config.MaxPreLogin, config.MaxPreLoginPerAddress, rate.Limit(config.BadLoginRate)),
 	}
 	s.hub = newHub(s)
+	s.rooms = newRooms(s)
 	for _, app := range config.Apps {
 		if err := app.fill(); err != nil {
 			return nil, fmt.Errorf("backend: app %d: %w", app.ID, err)
@@ -172,6 +178,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	s.rooms.close()
 	s.hub.closeAll()
 	done := make(chan struct{})
 	go func() {

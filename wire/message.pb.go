@@ -994,8 +994,10 @@ type QueryMessagesRequest struct {
 	// its beginning.
 	After int64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
 	// The page goes on to newer messages instead of older ones. Its messages are in the order of their numbers all the same.
-	Newer         bool  `protobuf:"varint,4,opt,name=newer,proto3" json:"newer,omitempty"`
-	Count         int32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	Newer bool  `protobuf:"varint,4,opt,name=newer,proto3" json:"newer,omitempty"`
+	Count int32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// Instead of after: where a message with this order key would be, which need not be there.
+	AfterOrderKey int64 `protobuf:"varint,6,opt,name=after_order_key,json=afterOrderKey,proto3" json:"after_order_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1061,6 +1063,13 @@ func (x *QueryMessagesRequest) GetNewer() bool {
 func (x *QueryMessagesRequest) GetCount() int32 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *QueryMessagesRequest) GetAfterOrderKey() int64 {
+	if x != nil {
+		return x.AfterOrderKey
 	}
 	return 0
 }
@@ -3439,13 +3448,14 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"pushConfig\"m\n" +
 	"\x15DeleteMessagesRequest\x12@\n" +
 	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x12\n" +
-	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\"\xae\x01\n" +
+	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\"\xd6\x01\n" +
 	"\x14QueryMessagesRequest\x12@\n" +
 	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\x12\x12\n" +
 	"\x04seqs\x18\x02 \x03(\x03R\x04seqs\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\x03R\x05after\x12\x14\n" +
 	"\x05newer\x18\x04 \x01(\bR\x05newer\x12\x14\n" +
-	"\x05count\x18\x05 \x01(\x05R\x05count\"^\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\x12&\n" +
+	"\x0fafter_order_key\x18\x06 \x01(\x03R\rafterOrderKey\"^\n" +
 	"\x1aQueryPinnedMessagesRequest\x12@\n" +
 	"\fconversation\x18\x01 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\fconversation\"\x82\x01\n" +
 	"\x1aQueryCombineMessageRequest\x12\x1d\n" +

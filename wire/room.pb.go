@@ -211,8 +211,10 @@ type EnterRoomResponse struct {
 	Room  *RoomInfo              `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	// The last message so far, by its number.
 	Last int64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
-	// What was missed, for a resumption.
-	Missed        []*Message `protobuf:"bytes,3,rep,name=missed,proto3" json:"missed,omitempty"`
+	// What was missed, for a resumption. It may be less than all: ask again.
+	Missed []*Message `protobuf:"bytes,3,rep,name=missed,proto3" json:"missed,omitempty"`
+	// The number of the user's entry. What has a smaller number, or message ID, happened in the room before it.
+	Entry         int64 `protobuf:"varint,4,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +268,13 @@ func (x *EnterRoomResponse) GetMissed() []*Message {
 		return x.Missed
 	}
 	return nil
+}
+
+func (x *EnterRoomResponse) GetEntry() int64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
 }
 
 type LeaveRoomRequest struct {
@@ -633,7 +642,9 @@ type RoomChange struct {
 	Joined []*UserInfo            `protobuf:"bytes,2,rep,name=joined,proto3" json:"joined,omitempty"`
 	Left   []*UserInfo            `protobuf:"bytes,3,rep,name=left,proto3" json:"left,omitempty"`
 	// Set if the user is in the room no more: a documented ZIM room event.
-	Ended         int32 `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended int32 `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Grows with what happens in the room. Of one kind with the IDs of messages.
+	Number        int64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -696,6 +707,13 @@ func (x *RoomChange) GetEnded() int32 {
 	return 0
 }
 
+func (x *RoomChange) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 var File_zim_wire_v1_room_proto protoreflect.FileDescriptor
 
 const file_zim_wire_v1_room_proto_rawDesc = "" +
@@ -709,11 +727,12 @@ const file_zim_wire_v1_room_proto_rawDesc = "" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1a.zim.wire.v1.EnterRoomModeR\x04mode\x12#\n" +
 	"\rdestroy_delay\x18\x03 \x01(\x05R\fdestroyDelay\x12\x14\n" +
 	"\x05leave\x18\x04 \x01(\tR\x05leave\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\x03R\x05after\"\x80\x01\n" +
+	"\x05after\x18\x05 \x01(\x03R\x05after\"\x96\x01\n" +
 	"\x11EnterRoomResponse\x12)\n" +
 	"\x04room\x18\x01 \x01(\v2\x15.zim.wire.v1.RoomInfoR\x04room\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x03R\x04last\x12,\n" +
-	"\x06missed\x18\x03 \x03(\v2\x14.zim.wire.v1.MessageR\x06missed\"+\n" +
+	"\x06missed\x18\x03 \x03(\v2\x14.zim.wire.v1.MessageR\x06missed\x12\x14\n" +
+	"\x05entry\x18\x04 \x01(\x03R\x05entry\"+\n" +
 	"\x10LeaveRoomRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\".\n" +
 	"\x11LeaveRoomResponse\x12\x19\n" +
@@ -738,13 +757,14 @@ const file_zim_wire_v1_room_proto_rawDesc = "" +
 	"\rextended_data\x18\x04 \x01(\tR\fextendedData\"<\n" +
 	"\tUserError\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\x05R\x06reason\"\x95\x01\n" +
+	"\x06reason\x18\x02 \x01(\x05R\x06reason\"\xad\x01\n" +
 	"\n" +
 	"RoomChange\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12-\n" +
 	"\x06joined\x18\x02 \x03(\v2\x15.zim.wire.v1.UserInfoR\x06joined\x12)\n" +
 	"\x04left\x18\x03 \x03(\v2\x15.zim.wire.v1.UserInfoR\x04left\x12\x14\n" +
-	"\x05ended\x18\x04 \x01(\x05R\x05ended*\x82\x01\n" +
+	"\x05ended\x18\x04 \x01(\x05R\x05ended\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x03R\x06number*\x82\x01\n" +
 	"\rEnterRoomMode\x12\x1f\n" +
 	"\x1bENTER_ROOM_MODE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ENTER_ROOM_MODE_CREATE\x10\x01\x12\x18\n" +

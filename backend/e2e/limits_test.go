@@ -81,7 +81,6 @@ func TestMessageLimits(t *testing.T) {
 		"receiver with a space":        {text(1), zim.Peer("bob "), zim.MessageSendConfig{}, zim.ErrCommonParamsInvalid},
 		"receiver with a homoglyph":    {text(1), zim.Peer("bоb"), zim.MessageSendConfig{}, zim.ErrCommonParamsInvalid},
 		"retry of nothing that failed": {text(1), bob, zim.MessageSendConfig{Retry: &zim.Message{}}, zim.ErrCommonParamsInvalid},
-		"to a group":                   {text(1), zim.ConversationRef{ID: "g", Type: zim.ConversationTypeGroup}, zim.MessageSendConfig{}, zim.ErrCommonUnsupportedRequest},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

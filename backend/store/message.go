@@ -205,6 +205,24 @@ func (tx *Tx) Messages(m *Member, from, to uint32, backward bool, limit, maxByte
 	return list, nil
 }
 
+// SeqAt returns the number of the first message of a member's conversation whose ID is not below id, or one more than the last.
+func (tx *Tx) SeqAt(m *Member, id int64) (uint32, error) {
+	low, high := uint32(1), m.Last+1
+	for low < high {
+		mid := low + (high-low)/2
+		at, err := tx.number("SELECT id FROM message WHERE place = ?", place(m.Conversation.ID, mid))
+		if err != nil {
+			return 0, err
+		}
+		if at < id {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, nil
+}
+
 // UpdateMessage keeps what became of a message: type, content, extended data, flags, and more.
 func (tx *Tx) UpdateMessage(m *Message) error {
 	stmt := tx.conn.Prep("UPDATE message SET type = ?, content = ?, extended = ?, flags = ?, more = ? WHERE place = ?")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/media"
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/memnet"
 	"github.com/zim-go/zim/token"
@@ -54,6 +55,7 @@ type Server struct {
 	mu      sync.Mutex
 	backend *backend.Server // guarded by mu; nil while it restarts
 	store   *store.Store    // guarded by mu
+	media   *media.Server   // guarded by mu
 }
 
 // NewServer starts a backend, which ends when the test does: ZIMs that are made later must be destroyed before. Nil options
@@ -94,34 +96,43 @@ func (s *Server) Start() {
 	if err != nil {
 		s.tb.Fatal(err)
 	}
+	files, err := media.New(media.Config{Dir: filepath.Join(filepath.Dir(s.path), "media"), Key: []byte(Secret)})
+	if err != nil {
+		st.Close()
+		s.tb.Fatal(err)
+	}
 	app := backend.App{ID: AppID, Verifier: verifier}
 	if s.options.App != nil {
 		s.options.App(&app)
 	}
-	config := backend.Config{Apps: []backend.App{app}, Store: st}
+	config := backend.Config{Apps: []backend.App{app}, Store: st, Media: files}
 	if s.options.Config != nil {
 		s.options.Config(&config)
 	}
 	b, err := backend.New(config)
 	if err != nil {
+		files.Close()
 		st.Close()
 		s.tb.Fatal(err)
 	}
 	s.mu.Lock()
-	s.backend, s.store = b, st
+	s.backend, s.store, s.media = b, st, files
 	s.mu.Unlock()
 }
 
 // Stop stops the backend: dialing fails until Start.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	b, st := s.backend, s.store
-	s.backend, s.store = nil, nil
+	b, st, files := s.backend, s.store, s.media
+	s.backend, s.store, s.media = nil, nil, nil
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := b.Shutdown(ctx); err != nil {
 		s.tb.Errorf("zimtest: Shutdown: %v", err)
+	}
+	if err := files.Close(); err != nil {
+		s.tb.Errorf("zimtest: closing the files: %v", err)
 	}
 	if err := st.Close(); err != nil {
 		s.tb.Errorf("zimtest: closing the store: %v", err)
@@ -133,6 +144,18 @@ func (s *Server) Backend() *backend.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.backend
+}
+
+// Broadcast sends a message to all users who are online, as the app's server would.
+func (s *Server) Broadcast(senderUserID string, content zim.Content) {
+	s.tb.Helper()
+	kind, data, err := zim.EncodeContent(content)
+	if err == nil {
+		err = s.Backend().Broadcast(AppID, backend.Broadcast{Sender: senderUserID, Type: int32(kind), Content: data})
+	}
+	if err != nil {
+		s.tb.Fatal(err)
+	}
 }
 
 // ServeHTTP passes on to the backend.
@@ -151,7 +174,7 @@ func (s *Server) InProcess() transport.Dialer {
 			return b.Attach(p)
 		}
 		return nil, backend.ErrDraining
-	}}
+	}, Files: s}
 }
 
 // WebSocket returns a transport that speaks WebSocket with the backend, over memory.

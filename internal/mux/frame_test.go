@@ -147,11 +147,11 @@ func TestLimits(t *testing.T) {
 func TestElements(t *testing.T) {
 	limits := mux.Limits{Message: 1 << 10, Elements: 10}
 	// The field of the frame and those of the request, all longer than the frames that need no count.
-	full := field(frameRequest, bytes.Repeat(field(15, make([]byte, 10)), 9))
+	full := field(frameRequest, bytes.Repeat(field(1000, make([]byte, 10)), 9))
 	if frames, err := read(framed(full), limits); err != nil || len(frames) != 1 {
 		t.Errorf("10 fields: got %d frames, %v, want 1", len(frames), err)
 	}
-	over := field(frameRequest, bytes.Repeat(field(15, make([]byte, 10)), 10))
+	over := field(frameRequest, bytes.Repeat(field(1000, make([]byte, 10)), 10))
 	if frames, err := read(framed(over), limits); !errors.Is(err, mux.ErrMalformed) {
 		t.Errorf("11 fields: got %d frames, %v, want mux.ErrMalformed", len(frames), err)
 	}
