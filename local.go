@@ -198,6 +198,9 @@ func (f *feed) keepEvent(e Event) {
 	case *MessageRevokeReceived:
 		f.keep(e.MessageList...)
 	case *MessageDeleted:
+		if e.MessageDeleteType == MessageDeleteTypeMessageListDeleted && len(e.MessageList) == 0 {
+			return
+		}
 		if err := f.deleteLocal(e.Conversation, e.MessageList); err != nil {
 			f.z.localFailed(ErrDatabaseDeleteDatabaseError, err)
 		}

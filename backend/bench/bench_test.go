@@ -19,6 +19,7 @@ import (
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/media"
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/transport/websocket"
@@ -161,6 +162,7 @@ type real struct {
 	senders   []*zim.ZIM
 	receivers []*zim.ZIM
 	counters  []counter
+	to        zim.ConversationRef // empty: each pair's receiver
 	stop      func()
 }
 
@@ -184,27 +186,39 @@ func newReal(b testing.TB, pairs int, content func([]byte) zim.Content) *real {
 	return r
 }
 
-func startBackend(b testing.TB) (url string, stop func()) {
+// startBackend starts a backend, after the store was filled.
+func startBackend(b testing.TB, fill ...func(*store.Store) error) (url string, stop func()) {
 	st, err := store.Open(filepath.Join(b.TempDir(), "zim.db"), store.Options{})
 	if err != nil {
 		b.Fatal(err)
+	}
+	for _, f := range fill {
+		if err := f(st); err != nil {
+			b.Fatal(err)
+		}
 	}
 	verifier, err := token.NewVerifier(token.Config{AppID: appID, Secrets: []token.Secret{secret}})
 	if err != nil {
 		b.Fatal(err)
 	}
+	files, err := media.New(media.Config{Dir: filepath.Join(b.TempDir(), "media"), Key: []byte(secret), Quota: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
 	srv, err := backend.New(backend.Config{
 		Store:                 st,
-		Apps:                  []backend.App{{ID: appID, Verifier: verifier, Limits: backend.Limits{SendRate: -1}}},
+		Media:                 files,
+		Apps:                  []backend.App{{ID: appID, Verifier: verifier, Limits: backend.Limits{SendRate: -1, ChangeRate: -1}}},
 		MaxPreLoginPerAddress: 10_000,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	web := httptest.NewServer(srv)
-	return "ws" + strings.TrimPrefix(web.URL, "http"), func() {
+	return "ws" + strings.TrimPrefix(web.URL, "http") + "/v1", func() {
 		srv.Shutdown(context.Background())
 		web.Close()
+		files.Close()
 		st.Close()
 	}
 }
@@ -232,7 +246,10 @@ func (r *real) drive(pair, n, window int, payload []byte, acked func(time.Durati
 	var wg sync.WaitGroup
 	var left atomic.Int64
 	left.Store(int64(n))
-	to := zim.Peer("receiver" + strconv.Itoa(pair))
+	to := r.to
+	if to.ID == "" {
+		to = zim.Peer("receiver" + strconv.Itoa(pair))
+	}
 	for range window {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {

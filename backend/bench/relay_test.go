@@ -16,9 +16,11 @@ import (
 // A relay is the limit: it passes frames on between WebSockets and acknowledges them, and does nothing else. It batches what
 // waits, as the real thing does.
 type relay struct {
-	cancel context.CancelFunc
-	server *httptest.Server
-	links  []*relayLink
+	ctx        context.Context
+	cancel     context.CancelFunc
+	server     *httptest.Server
+	links      []*relayLink
+	registered sync.WaitGroup // all clients
 }
 
 // A frame of the relay: kind (0 message, 1 acknowledgment), length, ID, destination, payload.
@@ -87,13 +89,44 @@ func (c *relayConn) read(ctx context.Context, f func(kind byte, id uint64, dest 
 	}
 }
 
+// everybody is the destination of what goes to all receivers.
+const everybody = 1<<32 - 1
+
 // newRelay starts a relay with pairs of clients.
 func newRelay(b testing.TB, pairs int) system {
+	r, dial := startRelay(b, 2*pairs)
+	for i := range pairs {
+		l := &relayLink{sender: dial(2 * i), dest: uint32(2*i + 1), pending: map[uint64]func(){}}
+		receiver := dial(2*i + 1)
+		go l.sender.read(r.ctx, func(_ byte, id uint64, _ uint32, _ []byte) { l.acked(id) })
+		go receiver.read(r.ctx, func(byte, uint64, uint32, []byte) { l.counter.add(1) })
+		r.links = append(r.links, l)
+	}
+	r.registered.Wait()
+	return r
+}
+
+// newRelayFan starts a relay with one sender and several receivers.
+func newRelayFan(b testing.TB, receivers int) system {
+	r, dial := startRelay(b, receivers+1)
+	l := &relayLink{sender: dial(0), dest: everybody, pending: map[uint64]func(){}}
+	go l.sender.read(r.ctx, func(_ byte, id uint64, _ uint32, _ []byte) { l.acked(id) })
+	for i := range receivers {
+		receiver := dial(i + 1)
+		go receiver.read(r.ctx, func(byte, uint64, uint32, []byte) { l.counter.add(1) })
+	}
+	r.links = []*relayLink{l}
+	r.registered.Wait()
+	return r
+}
+
+// startRelay starts a relay, and returns what makes a client of it.
+func startRelay(b testing.TB, clients int) (r *relay, dial func(id int) *relayConn) {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &relay{cancel: cancel}
-	var conns sync.Map
-	var registered sync.WaitGroup
-	registered.Add(2 * pairs)
+	r = &relay{ctx: ctx, cancel: cancel}
+	var mu sync.Mutex
+	conns := make([]*relayConn, clients)
+	r.registered.Add(clients)
 	r.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		conn, err := websocket.Accept(rw, req, nil)
 		if err != nil {
@@ -101,31 +134,28 @@ func newRelay(b testing.TB, pairs int) system {
 		}
 		id, _ := strconv.Atoi(req.URL.Query().Get("id"))
 		c := newRelayConn(ctx, conn)
-		conns.Store(uint32(id), c)
-		registered.Done()
+		mu.Lock()
+		conns[id] = c
+		mu.Unlock()
+		r.registered.Done()
 		c.read(ctx, func(_ byte, id uint64, dest uint32, f []byte) {
-			if d, ok := conns.Load(dest); ok {
-				d.(*relayConn).out <- f
+			if dest == everybody {
+				for _, d := range conns[1:] {
+					d.out <- f
+				}
+			} else {
+				conns[dest].out <- f
 			}
 			c.out <- relayFrame(1, id, 0, nil)
 		})
 	}))
-	dial := func(id int) *relayConn {
+	return r, func(id int) *relayConn {
 		conn, _, err := websocket.Dial(ctx, r.server.URL+"/?id="+strconv.Itoa(id), nil)
 		if err != nil {
 			b.Fatal(err)
 		}
 		return newRelayConn(ctx, conn)
 	}
-	for i := range pairs {
-		l := &relayLink{sender: dial(2 * i), dest: uint32(2*i + 1), pending: map[uint64]func(){}}
-		receiver := dial(2*i + 1)
-		go l.sender.read(ctx, func(_ byte, id uint64, _ uint32, _ []byte) { l.acked(id) })
-		go receiver.read(ctx, func(byte, uint64, uint32, []byte) { l.counter.add(1) })
-		r.links = append(r.links, l)
-	}
-	registered.Wait()
-	return r
 }
 
 func (r *relay) close() {
