@@ -29,14 +29,17 @@ func (r *rooms) change(w *wire.RoomChange) {
 
 // hold keeps what came before the answer that it belongs behind. The caller holds mu.
 func (r *rooms) hold(m *room, p *wire.Push) bool {
-	if m.phase == roomInside {
+	n := len(m.early)
+	switch ended := p.Room.GetEnded() != 0; {
+	case m.phase == roomInside:
 		return false
-	}
-	if len(m.early) < maxEarly || p.Room.GetEnded() != 0 {
+	case n > 0 && m.early[n-1].Room.GetEnded() != 0:
+		// Nothing counts behind that.
+	case n < maxEarly || ended:
 		m.early = append(m.early, p)
-	} else if len(p.Transient) > 0 && p.Transient[0].MessageSeq != 0 {
+	case len(p.Transient) > 0 && p.Transient[0].MessageSeq != 0:
 		m.seen = max(m.seen, p.Transient[0].MessageSeq)
-	} else {
+	default:
 		r.session.z.dispatch.drop(1)
 	}
 	return true
@@ -204,7 +207,10 @@ func (r *rooms) resumed(m *room, conn transport.Pipeline, seen int64, resp *wire
 	if m.seen == seen {
 		m.seen = room.GetLast()
 	}
-	r.catchUp(m, room)
+	before := m.last
+	if r.catchUp(m, room) && m.last == before {
+		m.seen = before // asking again would bring nothing either
+	}
 	r.replay(m)
 	r.mu.Unlock()
 	r.pull(m)
@@ -225,8 +231,8 @@ func (r *rooms) refused(m *room, e *wire.Error) {
 	// Else there is another chance with the next message, or heartbeat.
 }
 
-// catchUp takes missed messages, as far as there is room. The caller holds mu.
-func (r *rooms) catchUp(m *room, room *wire.EnterRoomResponse) {
+// catchUp takes missed messages. It reports whether there was room for all. The caller holds mu.
+func (r *rooms) catchUp(m *room, room *wire.EnterRoomResponse) bool {
 	d := r.session.z.dispatch
 	missed := room.GetMissed()
 	for len(missed) > 0 {
@@ -243,7 +249,7 @@ func (r *rooms) catchUp(m *room, room *wire.EnterRoomResponse) {
 		}
 		n := r.run(m, missed)
 		if !d.tryPush(r.received(m, missed[:n], first.MessageSeq <= m.offline)) {
-			return
+			return false
 		}
 		r.skip(m, first.MessageSeq)
 		m.advance(missed[n-1].MessageSeq)
@@ -253,6 +259,7 @@ func (r *rooms) catchUp(m *room, room *wire.EnterRoomResponse) {
 		r.skip(m, room.GetLast()+1)
 		m.advance(room.GetLast())
 	}
+	return true
 }
 
 // run returns how many messages at the beginning of list make one event.

@@ -55,7 +55,7 @@ const (
 )
 
 // maxEarly is how much a room holds back until it is entered.
-const maxEarly = 1000
+const maxEarly = 256
 
 // tell changes the state and tells it. The caller holds mu.
 func (r *rooms) tell(m *room, state RoomState, event RoomEvent, err error) {
