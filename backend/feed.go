@@ -63,25 +63,13 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 func (a *attachment) heartbeat(s *session, id uint64, req *wire.HeartbeatRequest) {
 	handled := a.server.handled(req.Handled)
 	s.mu.Lock()
-	news := handled > s.handled
+	news, last := handled > s.handled, s.last
 	if news {
 		s.handled = handled
 	}
 	s.mu.Unlock()
 	if news {
 		a.server.store.Submit(&handledOp{s: s, seq: handled}) // a store that takes nothing is found out elsewhere
-	}
-	var last uint32
-	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
-		u, err := tx.User(s.key.app, s.key.id)
-		if err == nil {
-			_, last, err = tx.Feed(u)
-		}
-		return err
-	})
-	if err != nil {
-		a.refuse(id, refuse(codeDatabaseError, "the feed can't be read"))
-		return
 	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_Heartbeat{Heartbeat: &wire.HeartbeatResponse{
 		Last: &wire.Position{Epoch: a.server.store.Epoch(), Seq: uint64(last)},

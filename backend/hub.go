@@ -45,6 +45,7 @@ type session struct {
 	revoked bool             // guarded by mu; nothing of the session is committed any more
 	over    *wire.SessionEnd // guarded by mu; why it is over
 	handled uint64           // guarded by mu; as far as it was kept
+	last    uint32           // guarded by mu; the last event of the user
 }
 
 // revoke fences the session, or gives it back if it is not over.
@@ -276,6 +277,9 @@ func (s *Server) Disconnect(app uint32, userID string) int {
 // of the events.
 func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
 	for _, s := range h.sessions(key) {
+		s.mu.Lock()
+		s.last = max(s.last, seq)
+		s.mu.Unlock()
 		b := &s.batch
 		if n := len(b.Events); n == 0 {
 			b.Epoch, b.FirstSeq = h.server.store.Epoch(), uint64(seq)

@@ -272,6 +272,7 @@ func (op *loginOp) locate(tx *store.Tx, u *store.User) error {
 	if err != nil {
 		return err
 	}
+	op.session.last = last
 	handled, known, other, err := tx.Handled(u, op.req.DeviceId)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func measureFan(b *testing.B, start func(testing.TB, int) system, receivers int)
 func newGroup(b testing.TB, receivers int) system {
 	r, members := newFan(b, receivers, func(p []byte) zim.Content { return &zim.TextMessage{Message: string(p)} })
 	ctx := context.Background()
-	g, err := r.senders[0].CreateGroup(ctx, zim.GroupInfo{}, members[:min(receivers, 100)-1], &zim.GroupAdvancedConfig{MaxMemberCount: 500})
+	g, err := r.senders[0].CreateGroup(ctx, zim.GroupInfo{}, members[:min(receivers, 100)-1], nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -226,14 +226,16 @@ func (m *Member) Forget(n int64) {
 }
 
 // Leave ends the membership behind the last message.
-func (m *Member) Leave() { m.Gone, m.goneTotal = max(m.Last, 1), m.total() }
+func (m *Member) Leave() { m.Gone, m.goneTotal = m.Last+1, m.total() }
 
 // Enter begins a membership, perhaps again, behind the last message.
 func (m *Member) Enter() {
 	c := m.Conversation
+	if !m.Listed() {
+		m.Hides = c.last
+	}
 	m.Gone, m.goneTotal = 0, 0
 	m.Joined, m.Seen, m.Last = c.last, c.last, c.last
-	m.Hides = max(m.Hides, c.last)
 	m.base, m.Unread = c.total-m.own, 0
 }
 
@@ -245,7 +247,7 @@ const memberColumns = `m.user, m.conversation, m.role, m.entered, m.enter_type, 
 	l.place, l.id, l.sender, l.own, l.total`
 
 const memberTables = ` FROM member m LEFT JOIN message l ON l.place =
-	(SELECT max(place) FROM message WHERE place BETWEEN m.conversation << 32 AND (m.conversation << 32) + iif(m.gone, m.gone, 4294967295)) `
+	(SELECT max(place) FROM message WHERE place BETWEEN m.conversation << 32 AND (m.conversation << 32) + iif(m.gone, m.gone - 1, 4294967295)) `
 
 func scanMember(stmt *sqlite.Stmt, c *Conversation) *Member {
 	m := &Member{

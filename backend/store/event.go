@@ -65,13 +65,12 @@ func (tx *Tx) Events(u *User, after uint32, limit, maxBytes int) ([]Event, error
 		LEFT JOIN message m ON e.kind = 1 AND m.place = e.ref
 		LEFT JOIN user s ON s.id = m.sender
 		LEFT JOIN conversation c ON c.id = m.place >> 32
-		WHERE e.place BETWEEN ? AND ? ORDER BY e.place LIMIT ?`)
+		WHERE e.place BETWEEN ? AND ? ORDER BY e.place`) // with a LIMIT, SQLite would plan it anew each time
 	stmt.BindInt64(1, place(u.ID, after)+1)
 	stmt.BindInt64(2, place(u.ID, maxSeq))
-	stmt.BindInt64(3, int64(limit))
 	defer stmt.Reset()
 	var list []Event
-	for maxBytes > 0 {
+	for len(list) < limit && maxBytes > 0 {
 		ok, err := stmt.Step()
 		if !ok {
 			return list, err

@@ -99,6 +99,14 @@ func scanGroupMember(stmt *sqlite.Stmt) GroupMember {
 	}
 }
 
+// Left returns those who left a group and still have the message at a place.
+func (tx *Tx) Left(c *Conversation, at int64) (userIDs []string, err error) {
+	err = tx.each(func(stmt *sqlite.Stmt) { userIDs = append(userIDs, stmt.ColumnText(0)) },
+		"SELECT u.user_id FROM member m JOIN user u ON u.id = m.user WHERE m.conversation = ?1 AND m.gone > ?2 AND max(m.joined, m.cleared) < ?2",
+		c.ID, int64(uint32(at)))
+	return userIDs, err
+}
+
 // CountMembers returns how many are in a group.
 func (tx *Tx) CountMembers(c *Conversation) (int64, error) {
 	return tx.number("SELECT count(*) FROM member WHERE conversation = ? AND gone = 0", c.ID)

@@ -178,22 +178,22 @@ func (tx *Tx) MessageAt(at int64) (*Message, error) {
 func (tx *Tx) Messages(m *Member, from, to uint32, backward bool, limit, maxBytes int) ([]*Message, error) {
 	from = max(from, m.First())
 	if m.Gone != 0 {
-		to = min(to, m.Gone)
+		to = min(to, m.Gone-1)
 	}
+	// With a LIMIT, SQLite would plan it anew each time.
 	query := "SELECT " + messageColumns + ` FROM message m JOIN user s ON s.id = m.sender WHERE m.place BETWEEN ? AND ?
-		AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place LIMIT ?`
+		AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place`
 	if backward {
 		query = "SELECT " + messageColumns + ` FROM message m JOIN user s ON s.id = m.sender WHERE m.place BETWEEN ? AND ?
-			AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place DESC LIMIT ?`
+			AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ? AND h.place = m.place) ORDER BY m.place DESC`
 	}
 	stmt := tx.conn.Prep(query)
 	stmt.BindInt64(1, place(m.Conversation.ID, from))
 	stmt.BindInt64(2, place(m.Conversation.ID, to))
 	stmt.BindInt64(3, m.User)
-	stmt.BindInt64(4, int64(limit))
 	defer stmt.Reset()
 	var list []*Message
-	for maxBytes > 0 {
+	for len(list) < limit && maxBytes > 0 {
 		ok, err := stmt.Step()
 		if !ok {
 			return list, err
@@ -238,7 +238,7 @@ func (tx *Tx) UpdateMessage(m *Message) error {
 // Uncount takes a message that is revoked off the unread counts of those who have not read it.
 func (tx *Tx) Uncount(m *Message) error {
 	stmt := tx.conn.Prep(`UPDATE member SET base = base + 1 WHERE conversation = ?1 AND user <> ?2 AND seen < ?3 AND joined < ?3
-		AND (gone = 0 OR gone >= ?3) AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = member.user AND h.place = ?4)`)
+		AND (gone = 0 OR gone > ?3) AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = member.user AND h.place = ?4)`)
 	stmt.BindInt64(1, m.Place>>32)
 	stmt.BindInt64(2, m.Sender.ID)
 	stmt.BindInt64(3, m.Seq())

@@ -13,14 +13,17 @@ type Reaction struct {
 // Reactions returns the reactions to a message, the first ones first, with up to some users each.
 func (tx *Tx) Reactions(at, self int64, some int) (list []*Reaction, err error) {
 	err = tx.each(func(stmt *sqlite.Stmt) {
-		list = append(list, &Reaction{Type: stmt.ColumnText(0), Users: stmt.ColumnInt64(1), Sum: stmt.ColumnInt64(2), Self: stmt.ColumnBool(3)})
-	}, "SELECT type, count(*), sum(count), max(user = ?2) FROM reaction WHERE place = ?1 GROUP BY type ORDER BY min(time), type", at, self)
-	for _, r := range list {
-		if err == nil {
-			err = tx.each(func(stmt *sqlite.Stmt) { r.Some = append(r.Some, stmt.ColumnText(0)) },
-				"SELECT u.user_id FROM reaction r JOIN user u ON u.id = r.user WHERE r.place = ? AND r.type = ? ORDER BY r.time, r.user LIMIT ?", at, r.Type, some)
+		typ := stmt.ColumnText(0)
+		if n := len(list); n == 0 || list[n-1].Type != typ {
+			list = append(list, &Reaction{Type: typ, Users: stmt.ColumnInt64(1), Sum: stmt.ColumnInt64(2), Self: stmt.ColumnBool(3)})
 		}
-	}
+		last := list[len(list)-1]
+		last.Some = append(last.Some, stmt.ColumnText(4))
+	}, `SELECT w.type, w.users, w.sum, w.self, u.user_id FROM (
+			SELECT type, user, count(*) OVER t AS users, sum(count) OVER t AS sum, max(user = ?2) OVER t AS self, min(time) OVER t AS first,
+				row_number() OVER (PARTITION BY type ORDER BY time, user) AS n
+			FROM reaction WHERE place = ?1 WINDOW t AS (PARTITION BY type)
+		) w JOIN user u ON u.id = w.user WHERE w.n <= ?3 ORDER BY w.first, w.type, w.n`, at, self, some)
 	return list, err
 }
 
@@ -45,6 +48,11 @@ func (tx *Tx) Unreact(at, user int64, typ string) (types []string, err error) {
 	err = tx.each(func(stmt *sqlite.Stmt) { types = append(types, stmt.ColumnText(0)) },
 		"DELETE FROM reaction WHERE place = ? AND user = ? AND (?3 = '' OR type = ?3) RETURNING type", at, user, typ)
 	return types, err
+}
+
+// DropReactions forgets all reactions to a message.
+func (tx *Tx) DropReactions(at int64) error {
+	return tx.exec("DELETE FROM reaction WHERE place = ?", at)
 }
 
 // A ReactionUser is a user and a reaction of that user's.

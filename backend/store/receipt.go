@@ -13,10 +13,11 @@ func (tx *Tx) ReadAt(at, user int64) (int64, error) {
 	return tx.number("SELECT time FROM receipt WHERE place = ? AND user = ?", at, user)
 }
 
-// Readers tells how many have read a message, and when the last of them did.
-func (tx *Tx) Readers(at int64) (n, last int64, err error) {
+// Readers tells how many have read a message, of those who are still there, and when the last of them did.
+func (tx *Tx) Readers(m *Message) (n, last int64, err error) {
 	err = tx.each(func(stmt *sqlite.Stmt) { n, last = stmt.ColumnInt64(0), stmt.ColumnInt64(1) },
-		"SELECT count(*), coalesce(max(time), 0) FROM receipt WHERE place = ?", at)
+		`SELECT count(*), coalesce(max(r.time), 0) FROM receipt r JOIN member m ON m.user = r.user AND m.conversation = ?1 >> 32
+			AND m.joined < (?1 & 4294967295) AND m.gone = 0 WHERE r.place = ?1`, m.Place)
 	return n, last, err
 }
 

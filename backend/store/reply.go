@@ -123,10 +123,10 @@ func (tx *Tx) AddCombined(id string, messages [][]byte) error {
 	return nil
 }
 
-// Combined returns the copies behind the first after of them, about maxBytes of them, and whether there are more.
+// Combined returns the copies behind the first after of them, up to 100 of about maxBytes, and whether there are more.
 func (tx *Tx) Combined(id string, after int64, maxBytes int) (messages [][]byte, more bool, err error) {
 	err = tx.each(func(stmt *sqlite.Stmt) {
-		if more = maxBytes <= 0; more {
+		if more = maxBytes <= 0 || len(messages) == 100; more {
 			return
 		}
 		b := columnBytes(stmt, 0)

@@ -99,8 +99,8 @@ var migrations = []string{`
 		enter_type INTEGER NOT NULL,
 		operator   TEXT NOT NULL,    -- who brought the user in
 		joined     INTEGER NOT NULL, -- messages up to this number are not the user's to see
-		gone       INTEGER NOT NULL, -- 0, or the number of the last message before the user left
-		gone_total INTEGER NOT NULL, -- 0, or that message's total
+		gone       INTEGER NOT NULL, -- 0, or the number of the first message that the user is not to see any more
+		gone_total INTEGER NOT NULL, -- 0, or the total of the message before
 		own        INTEGER NOT NULL, -- in a group: the user's messages that count
 		base       INTEGER NOT NULL, -- unread is: messages that count and are of others, less this
 		seen       INTEGER NOT NULL, -- read up to this number
