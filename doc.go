@@ -25,6 +25,28 @@
 // A slow handler loses no stored message and grows no memory: when AppConfig.EventBuffer messages wait, the rest waits at the
 // service. What the service can't repeat, commands, is dropped then, and [EventsDropped] tells how much.
 //
+// # Messages
+//
+// A [Message] is an envelope around a [Content]: *[TextMessage], *[ImageMessage], *[CombineMessage] and so on. It goes to a
+// [ConversationRef]: [Peer], [Group] or [Room]. [ZIM.SendMessage] sends it, [ZIM.ReplyMessage] answers one. What was sent can be
+// edited ([ZIM.EditMessage]), withdrawn ([ZIM.RevokeMessage]), pinned ([ZIM.PinMessage]) and reacted to ([ZIM.AddMessageReaction]),
+// and is in the history of users and groups: see [ZIM.HistoryMessages].
+//
+// A media message has a [File]: a path, a reader with its name and size, or the URL of something that is hosted elsewhere. It is
+// uploaded first, a chunk at a time, whatever becomes of the connection meanwhile; MessageSendNotification tells the progress, and
+// ending the context or [ZIM.CancelSendingMessage] stops it. [ZIM.DownloadMediaFile] gets it, or its thumbnail.
+//
+// # Conversations
+//
+// A [Conversation] is what the user has of the messages with one user or group: the last one, how many are unread, which mention
+// the user. The service keeps it, the same for all of the user's devices; [ConversationChanged] tells how it changes, and [ZIM.Conversations]
+// lists all. Drafts, messages that were inserted and the like are on this device alone, in AppConfig.LocalStore.
+//
+// # Pages
+//
+// A method called Query and something returns one page, up to what the documentation allows. The sequence beside it, as
+// [ZIM.Conversations] beside [ZIM.QueryConversationList], gets page after page, and ends with the error of one that fails.
+//
 // # Connection
 //
 // After a login, the ZIM reconnects by itself and without end; [ConnectionStateChanged] tells how it stands. It is over after

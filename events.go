@@ -2,9 +2,17 @@ package zim
 
 import "time"
 
-// Event is implemented by pointers to the event types of this package, and by nothing else:
-// [ConnectionStateChanged], [TokenWillExpire], [PeerMessageReceived], [MessageSentStatusChanged], [Error],
-// and the SDK's own [SyncReset] and [EventsDropped].
+// Event is implemented by pointers to the event types of this package, and by nothing else. They are:
+//
+//   - of the connection: [ConnectionStateChanged], [TokenWillExpire], [Error]
+//   - of messages: [PeerMessageReceived], [GroupMessageReceived], [RoomMessageReceived], [BroadcastMessageReceived],
+//     [MessageSentStatusChanged], [MessageReceiptChanged], [MessageRevokeReceived], [MessageEdited], [MessageDeleted],
+//     [MessageReactionsChanged], [MessageRepliedInfoChanged], [MessageRepliedCountChanged], [MessagePinStatusChanged]
+//   - of conversations: [ConversationChanged], [ConversationTotalUnreadMessageCountUpdated], [ConversationMessageReceiptChanged],
+//     [ConversationsAllDeleted], [ConversationSyncStateChanged]
+//   - of rooms: [RoomStateChanged], [RoomMemberJoined], [RoomMemberLeft]
+//   - of groups: [GroupStateChanged], [GroupMemberStateChanged], [GroupMemberInfoUpdated]
+//   - the SDK's own: [SyncReset], [EventsDropped]
 type Event interface{ event() eventKind }
 
 type eventKind int
@@ -100,7 +108,8 @@ type SyncReset struct {
 	Reason string // as in "the events are no longer kept"
 }
 
-// EventsDropped says that handlers were too slow for events that the service cannot repeat: commands, and what
+// EventsDropped says that handlers were too slow for events that the service cannot repeat: commands, barrages, broadcasts, messages of
+// rooms that the service no longer keeps, and what
 // [MessageSentStatusChanged] tells, which SendMessage returned too. Stored messages are never dropped. The documentation has
 // no such event.
 type EventsDropped struct {
