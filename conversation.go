@@ -138,7 +138,7 @@ func (z *ZIM) QueryConversationPinnedList(ctx context.Context, config Conversati
 // Conversations yields all of the user's conversations that a filter lets through, in the order of [ZIM.QueryConversationList], and
 // gets page after page. A page that fails ends the sequence with its error. A conversation that a message comes to meanwhile may be missing.
 func (z *ZIM) Conversations(ctx context.Context, filter ConversationFilterOption) iter.Seq2[*Conversation, error] {
-	return paginate((*Conversation)(nil), func(after *Conversation) (list []*Conversation, next *Conversation, more bool, err error) {
+	return paginate(ctx, (*Conversation)(nil), func(after *Conversation) (list []*Conversation, next *Conversation, more bool, err error) {
 		list, more, err = z.conversationPage(ctx, "Conversations", ConversationQueryConfig{NextConversation: after, Count: 500, Filter: filter})
 		if len(list) > 0 {
 			next = list[len(list)-1]

@@ -179,7 +179,7 @@ func (z *ZIM) QueryGroupList(ctx context.Context, config GroupListQueryConfig) (
 
 // Groups yields all groups that this user is in, and gets page after page. A page that fails ends the sequence with its error.
 func (z *ZIM) Groups(ctx context.Context) iter.Seq2[*GroupFullInfo, error] {
-	return paginate(int64(0), func(at int64) ([]*GroupFullInfo, int64, bool, error) {
+	return paginate(ctx, int64(0), func(at int64) ([]*GroupFullInfo, int64, bool, error) {
 		list, next, err := z.QueryGroupList(ctx, GroupListQueryConfig{NextFlag: at})
 		return list, next, next != 0, err
 	})

@@ -99,7 +99,7 @@ func (z *ZIM) QueryGroupMemberList(ctx context.Context, groupID string, config G
 
 // GroupMembers yields all members of a group, and gets page after page. A page that fails ends the sequence with its error.
 func (z *ZIM) GroupMembers(ctx context.Context, groupID string) iter.Seq2[*GroupMemberInfo, error] {
-	return paginate(int64(0), func(at int64) ([]*GroupMemberInfo, int64, bool, error) {
+	return paginate(ctx, int64(0), func(at int64) ([]*GroupMemberInfo, int64, bool, error) {
 		list, next, err := z.QueryGroupMemberList(ctx, groupID, GroupMemberQueryConfig{NextFlag: at})
 		return list, next, next != 0, err
 	})

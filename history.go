@@ -36,7 +36,7 @@ func (z *ZIM) QueryHistoryMessage(ctx context.Context, c ConversationRef, config
 // ones, and gets page after page. A page that fails ends the sequence with its error.
 func (z *ZIM) HistoryMessages(ctx context.Context, c ConversationRef, order MessageOrder) iter.Seq2[*Message, error] {
 	config := MessageQueryConfig{Count: maxPage, Reverse: order == MessageOrderDescending}
-	return paginate(config, func(config MessageQueryConfig) (list []*Message, next MessageQueryConfig, more bool, err error) {
+	return paginate(ctx, config, func(config MessageQueryConfig) (list []*Message, next MessageQueryConfig, more bool, err error) {
 		list, more, err = z.historyPage(ctx, "HistoryMessages", c, config)
 		next = config
 		if len(list) > 0 {

@@ -1,13 +1,21 @@
 package zim
 
-import "iter"
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
 
 // paginate returns a sequence over what page returns page by page, beginning with the one for first. A page that fails ends
-// the sequence with its error.
-func paginate[T, C any](first C, page func(C) (items []T, next C, more bool, err error)) iter.Seq2[T, error] {
+// the sequence with its error, but for one that came too soon: it is asked for again when the service says.
+func paginate[T, C any](ctx context.Context, first C, page func(C) (items []T, next C, more bool, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for at := first; ; {
 			items, next, more, err := page(at)
+			if err != nil && tooSoon(ctx, err) {
+				continue
+			}
 			if err != nil {
 				var none T
 				yield(none, err)
@@ -23,5 +31,20 @@ func paginate[T, C any](first C, page func(C) (items []T, next C, more bool, err
 			}
 			at = next
 		}
+	}
+}
+
+// tooSoon waits if the service refused a request because there were too many, and said when to try again. It reports whether that
+// time has come.
+func tooSoon(ctx context.Context, err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Code != ErrCommonTriggerServerFrequencyLimit || e.RetryAfter == 0 {
+		return false
+	}
+	select {
+	case <-time.After(e.RetryAfter):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -175,7 +175,7 @@ func (z *ZIM) QueryMessageReactionUserList(ctx context.Context, m *Message, conf
 // MessageReactionUsers yields all who have reacted to a message, in a way or, if reactionType is empty, in any, and gets page
 // after page. A page that fails ends the sequence with its error.
 func (z *ZIM) MessageReactionUsers(ctx context.Context, m *Message, reactionType string) iter.Seq2[MessageReactionUserFullInfo, error] {
-	return paginate(int64(0), func(at int64) (list []MessageReactionUserFullInfo, next int64, more bool, err error) {
+	return paginate(ctx, int64(0), func(at int64) (list []MessageReactionUserFullInfo, next int64, more bool, err error) {
 		page, err := z.QueryMessageReactionUserList(ctx, m, MessageReactionUserQueryConfig{NextFlag: at, ReactionType: reactionType})
 		if err != nil {
 			return nil, 0, false, err

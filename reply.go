@@ -112,7 +112,7 @@ func (z *ZIM) QueryMessageRepliedList(ctx context.Context, m *Message, config Me
 // MessageReplies yields all replies of the tree that m is in, the oldest first, and gets page after page. A page that fails ends
 // the sequence with its error.
 func (z *ZIM) MessageReplies(ctx context.Context, m *Message) iter.Seq2[*Message, error] {
-	return paginate(int64(0), func(at int64) (list []*Message, next int64, more bool, err error) {
+	return paginate(ctx, int64(0), func(at int64) (list []*Message, next int64, more bool, err error) {
 		page, err := z.QueryMessageRepliedList(ctx, m, MessageRepliedListQueryConfig{NextFlag: at, Count: maxPage})
 		if err != nil {
 			return nil, 0, false, err

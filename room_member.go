@@ -37,7 +37,7 @@ func (z *ZIM) QueryRoomMemberList(ctx context.Context, roomID string, config Roo
 
 // RoomMembers goes over the members of a room, page by page: see [ZIM.QueryRoomMemberList]. An error ends it.
 func (z *ZIM) RoomMembers(ctx context.Context, roomID string) iter.Seq2[*UserInfo, error] {
-	return paginate("", func(flag string) ([]*UserInfo, string, bool, error) {
+	return paginate(ctx, "", func(flag string) ([]*UserInfo, string, bool, error) {
 		members, next, err := z.QueryRoomMemberList(ctx, roomID, RoomMemberQueryConfig{NextFlag: flag})
 		return members, next, next != "", err
 	})

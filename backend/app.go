@@ -63,6 +63,8 @@ type Limits struct {
 	// ChangeRate is how many things beside messages a client may do in a second in the long run, and four times as many at once.
 	// Default 50; negative means no limit.
 	ChangeRate float64
+	// QueryRate is the same for what only reads. Default 100.
+	QueryRate float64
 
 	// SendRate is how many messages a client may send in a second in the long run. Default 10, and twice as many of high
 	// priority; negative means no limit.
@@ -124,7 +126,10 @@ func (l *Limits) fill() error {
 	if l.ChangeRate == 0 {
 		l.ChangeRate = 50
 	}
-	if l.SendBurst < 0 || math.IsNaN(l.ChangeRate) || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
+	if l.QueryRate == 0 {
+		l.QueryRate = 100
+	}
+	if l.SendBurst < 0 || math.IsNaN(l.ChangeRate) || math.IsNaN(l.QueryRate) || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
 		return fmt.Errorf("SendBurst is %d, SendRate %v and LoginRate %v: they are no limits", l.SendBurst, l.SendRate, l.LoginRate)
 	}
 	if l.SendRate == 0 {

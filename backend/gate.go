@@ -102,12 +102,12 @@ func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *
 	})
 }
 
-// changes returns a limiter for what a connection does beside sending messages.
-func (g *gate) changes(limits *Limits) *rate.Limiter {
-	if limits.ChangeRate < 0 {
+// burst returns a limiter for one connection that lets four seconds' worth through at once.
+func burst(perSecond float64) *rate.Limiter {
+	if perSecond < 0 {
 		return rate.NewLimiter(rate.Inf, 0)
 	}
-	return rate.NewLimiter(rate.Limit(limits.ChangeRate), max(int(4*limits.ChangeRate), 1))
+	return rate.NewLimiter(rate.Limit(perSecond), max(int(4*perSecond), 1))
 }
 
 // limiter returns the limiter for a key, which lets a second's worth through at once.

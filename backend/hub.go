@@ -33,6 +33,7 @@ type session struct {
 	normal     *rate.Limiter // sends of low and medium priority
 	high       *rate.Limiter // sends of high priority
 	changes    *rate.Limiter // what changes something, but sends nothing
+	queries    *rate.Limiter // what reads
 	moves      *rate.Limiter // entries and exits of rooms
 	expiry     *time.Timer   // when the token ends
 	missed     atomic.Bool   // the client was too slow for a message of a room

@@ -259,7 +259,8 @@ func (op *loginOp) newSession(l store.Login) *session {
 		generation: l.Generation,
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
-		changes:    op.a.server.gate.changes(&op.app.Limits),
+		changes:    burst(op.app.Limits.ChangeRate),
+		queries:    burst(op.app.Limits.QueryRate),
 		moves:      rate.NewLimiter(roomMoves, roomMoveBurst),
 		hub:        op.a.server.hub,
 	}

@@ -20,6 +20,10 @@ type reader struct {
 
 // view answers a request that reads. What answer returns is one of three: a response, a refusal, or an error.
 func (a *attachment) view(s *session, id uint64, answer func(r *reader) (*wire.Response, *wire.Error, error)) {
+	if !s.queries.Allow() {
+		a.refuse(id, tooMany())
+		return
+	}
 	var resp *wire.Response
 	var refused *wire.Error
 	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
@@ -91,6 +95,20 @@ func (c *change) tellAll(conv *store.Conversation, at, seq int64, make func(u *s
 		}
 		if e := make(u); e != nil {
 			err = c.tell(u, at, e)
+		}
+	}
+	if err != nil || conv.Type != store.ConversationGroup {
+		return err
+	}
+	// Those who left are told only that the conversation is not as it was: they still have it.
+	left, err := c.Left(conv, at)
+	for _, userID := range left {
+		if err != nil {
+			break
+		}
+		var u *store.User
+		if u, err = c.User(conv.App, userID); err == nil {
+			err = c.tell(u, at, &wire.Event{Conversations: []*wire.ConversationRef{refOf(conv, userID)}})
 		}
 	}
 	return err
@@ -240,14 +258,19 @@ func (r *reader) message(ref *wire.MessageRef) (*store.Message, *store.Member, *
 
 // seen returns the message with a number, or nil if there is none that the member sees.
 func (r *reader) seen(m *store.Member, seq int64) (*store.Message, error) {
-	if seq < int64(m.First()) || seq > int64(m.Last) {
-		return nil, nil
-	}
-	at := m.Conversation.Place(seq)
-	if hidden, err := r.Hidden(m.User, at); hidden || err != nil {
+	if sees, err := r.sees(m, seq); !sees || err != nil {
 		return nil, err
 	}
-	return r.MessageAt(at)
+	return r.MessageAt(m.Conversation.Place(seq))
+}
+
+// sees reports whether the member sees the message with a number.
+func (r *reader) sees(m *store.Member, seq int64) (bool, error) {
+	if seq < int64(m.First()) || seq > int64(m.Last) {
+		return false, nil
+	}
+	hidden, err := r.Hidden(m.User, m.Conversation.Place(seq))
+	return !hidden, err
 }
 
 func noMessage() *wire.Error { return refuse(codeTargetNotExist, "there is no such message") }

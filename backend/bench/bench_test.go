@@ -208,7 +208,7 @@ func startBackend(b testing.TB, fill ...func(*store.Store) error) (url string, s
 	srv, err := backend.New(backend.Config{
 		Store:                 st,
 		Media:                 files,
-		Apps:                  []backend.App{{ID: appID, Verifier: verifier, Limits: backend.Limits{SendRate: -1, ChangeRate: -1, GroupMembers: 1000}}},
+		Apps:                  []backend.App{{ID: appID, Verifier: verifier, Limits: backend.Limits{SendRate: -1, ChangeRate: -1, QueryRate: -1, GroupMembers: 1000}}},
 		MaxPreLoginPerAddress: 10_000,
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // several lets users have several devices, and send as fast as they can.
 func several(a *backend.App) {
 	a.Devices = backend.MultiDevice
-	a.Limits.SendRate, a.Limits.ChangeRate = -1, -1
+	a.Limits.SendRate, a.Limits.ChangeRate, a.Limits.QueryRate = -1, -1, -1
 }
 
 // A user is somebody on one device, who writes down what happens, an entry an event.
