@@ -2,6 +2,7 @@ package zim
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type chats struct {
 	known   map[ConversationRef]*Conversation // guarded by mu
 	dirty   map[ConversationRef]bool          // guarded by mu; touched, and not asked for yet
 	asking  bool                              // guarded by mu; a request is under way on conn
+	asked   []ConversationRef                 // guarded by mu; what it asks for
 	lagging bool                              // guarded by mu; there was no room for an event
 	total   int64                             // guarded by mu; what was told last
 	told    bool                              // guarded by mu; total was told since the last login
@@ -45,7 +47,20 @@ func (c *chats) load() {
 }
 
 func (c *chats) clear() {
-	c.known, c.dirty = make(map[ConversationRef]*Conversation), make(map[ConversationRef]bool)
+	c.known, c.dirty, c.asked = make(map[ConversationRef]*Conversation), make(map[ConversationRef]bool), nil
+}
+
+// again takes note that what was asked for was not answered. The caller holds mu.
+func (c *chats) again() {
+	for _, ref := range c.asked {
+		c.dirty[ref] = true
+	}
+	c.asked = nil
+}
+
+// underWay reports whether the conversation may be in an answer that is from before what is happening. The caller holds mu.
+func (c *chats) underWay(ref ConversationRef) bool {
+	return c.asking && (len(c.asked) == 0 || slices.Contains(c.asked, ref))
 }
 
 func (c *chats) forgetAll() {
@@ -69,14 +84,14 @@ func (c *chats) touch(ref ConversationRef) {
 	c.dirty[ref] = true
 }
 
-// drop forgets conversations that were deleted together, which one event tells.
+// drop forgets conversations that were deleted together, which one event tells, and asks which of them are back.
 func (c *chats) drop(refs []*wire.ConversationRef) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range refs {
 		ref := conversationRef(w)
 		delete(c.known, ref)
-		delete(c.dirty, ref)
+		c.dirty[ref] = true // of what has come since, the event takes back what was told
 	}
 	// The total has changed.
 	c.dirty[ConversationRef{}] = true
@@ -88,12 +103,13 @@ func (c *chats) connected(conn transport.Pipeline, since *wire.Position) {
 	syncs := c.feed.z.dispatch.wants(kindConversationSyncStateChanged)
 	c.mu.Lock()
 	c.conn, c.asking, c.told = conn, conversations || total || syncs, false
+	c.again()
 	asking := c.asking
 	c.mu.Unlock()
 	if asking {
 		req := &wire.QueryConversationsRequest{Since: since, Total: true}
 		conn.Start(&wire.Request{Body: &wire.Request_QueryConversations{QueryConversations: req}}, func(resp *wire.Response, err error) {
-			c.answered(conn, nil, resp, err, true)
+			c.answered(conn, resp, err, true)
 		})
 	}
 }
@@ -102,6 +118,7 @@ func (c *chats) disconnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn, c.asking = nil, false
+	c.again()
 	c.release()
 }
 
@@ -142,18 +159,18 @@ func (c *chats) refresh() {
 	}
 	_, total := c.wants()
 	req := &wire.QueryConversationsRequest{Total: total}
-	var asked []ConversationRef
 	for ref := range c.dirty {
-		if len(asked) == maxAsked {
+		if len(req.Refs) == maxAsked {
 			break
 		}
 		delete(c.dirty, ref)
+		c.asked = append(c.asked, ref)
 		if ref.ID != "" {
-			asked = append(asked, ref)
 			req.Refs = append(req.Refs, ref.wire())
 		}
 	}
-	if len(asked) == 0 && !total {
+	if len(req.Refs) == 0 && !total {
+		c.asked = nil
 		c.mu.Unlock()
 		return
 	}
@@ -161,12 +178,12 @@ func (c *chats) refresh() {
 	conn := c.conn
 	c.mu.Unlock()
 	conn.Start(&wire.Request{Body: &wire.Request_QueryConversations{QueryConversations: req}}, func(resp *wire.Response, err error) {
-		c.answered(conn, asked, resp, err, false)
+		c.answered(conn, resp, err, false)
 	})
 }
 
 // answered takes the answer to a request for conversations.
-func (c *chats) answered(conn transport.Pipeline, asked []ConversationRef, resp *wire.Response, err error, syncing bool) {
+func (c *chats) answered(conn transport.Pipeline, resp *wire.Response, err error, syncing bool) {
 	files := c.feed.fileServer()
 	c.mu.Lock()
 	if c.conn != conn {
@@ -187,8 +204,10 @@ func (c *chats) answered(conn transport.Pipeline, asked []ConversationRef, resp 
 		tellTotal()
 		d.push(&ConversationSyncStateChanged{State: ConversationSyncStateStarted})
 	}
-	if !failed {
-		c.changed(list, asked, files)
+	if failed {
+		c.again()
+	} else {
+		c.changed(list, files)
 		tellTotal()
 	}
 	if syncing {
@@ -198,12 +217,17 @@ func (c *chats) answered(conn transport.Pipeline, asked []ConversationRef, resp 
 		}
 		d.push(&ConversationSyncStateChanged{State: state})
 	}
+	if failed {
+		c.release() // the next heartbeat, or the next connection, tries again
+	}
 	c.mu.Unlock()
-	c.refresh()
+	if !failed {
+		c.refresh()
+	}
 }
 
 // changed tells what is new of conversations. The caller holds mu.
-func (c *chats) changed(list *wire.Conversations, asked []ConversationRef, files *fileServer) {
+func (c *chats) changed(list *wire.Conversations, files *fileServer) {
 	conversations, _ := c.wants()
 	if len(c.known) > maxKnown {
 		clear(c.known)
@@ -236,11 +260,12 @@ func (c *chats) changed(list *wire.Conversations, asked []ConversationRef, files
 			tell(ConversationEventDeleted, old)
 		}
 	}
-	for _, ref := range asked {
-		if !answered[ref] {
+	for _, ref := range c.asked {
+		if !answered[ref] && ref.ID != "" {
 			c.dirty[ref] = true // the answer had no room for it
 		}
 	}
+	c.asked = nil
 	if !conversations || len(e.InfoList) == 0 {
 		return
 	}
@@ -328,6 +353,9 @@ func (c *chats) sent(ctx context.Context, m *Message, err *Error) {
 		}
 	case old != nil && !old.local && (old.LastMessage == nil || old.LastMessage.OrderKey <= m.OrderKey || old.LastMessage.LocalID == m.LocalID):
 		c.lastIs(m)
+		if c.underWay(m.Conversation) {
+			c.dirty[m.Conversation] = true
+		}
 	default:
 		c.dirty[m.Conversation] = true
 	}

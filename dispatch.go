@@ -95,11 +95,12 @@ func (d *dispatcher) push(e Event) {
 	d.add(queued{event: e, count: 1})
 }
 
-// tryPush queues an event if there is room. An event that is larger than the whole queue is taken when the queue is empty.
+// tryPush queues an event if there is room. One that is larger than half of the queue is taken when the queue is half empty: see
+// whenHalf.
 func (d *dispatcher) tryPush(q queued) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.count > 0 && (d.count+q.count > d.limit || d.bytes+q.bytes > maxQueuedBytes) {
+	if !d.isHalf() && (d.count+q.count > d.limit || d.bytes+q.bytes > maxQueuedBytes) {
 		return false
 	}
 	d.add(q)

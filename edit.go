@@ -73,7 +73,7 @@ func (z *ZIM) EditMessage(ctx context.Context, m *Message, config MessageEditCon
 
 // uploadEdited uploads what files the new content has.
 func (z *ZIM) uploadEdited(ctx context.Context, s *session, op string, m *Message, config MessageEditConfig) (Content, *Error) {
-	files, err := z.config.Limits.pending(op, config.Content)
+	files, err := z.config.Limits.pending(op, config.Content, false)
 	defer closeFiles(files)
 	if err != nil || len(files) == 0 {
 		return config.Content, err
@@ -81,7 +81,13 @@ func (z *ZIM) uploadEdited(ctx context.Context, s *session, op string, m *Messag
 	edited := new(*m)
 	edited.Content = config.Content
 	id, _ := parseLocalID(m.LocalID)
-	return s.upload(ctx, op, &outgoing{id: id, message: edited}, files, &MessageSendConfig{Notification: config.Notification})
+	uploading, done := s.uploading(ctx, id)
+	if uploading == nil {
+		return nil, invalid(op, "the message is being edited")
+	}
+	defer done()
+	o := &outgoing{id: id, message: edited, reliable: true}
+	return s.upload(uploading, done, op, o, files, &MessageSendConfig{Notification: config.Notification})
 }
 
 // answer returns the message in the answer to a call.

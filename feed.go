@@ -313,7 +313,7 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 		f.seen = sync.GetLast().GetSeq()
 	}
 	f.take(sync.GetEvents())
-	if f.cursor > before {
+	if f.cursor > before || f.lagging {
 		f.stalled = 0
 	} else {
 		f.stalled++

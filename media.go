@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/zim-go/zim/internal/transfer"
 	"github.com/zim-go/zim/transport"
@@ -19,13 +21,15 @@ import (
 // URL and Name: such a file is not touched. If there is a URL, it wins. In messages from the service, URL is where the file can be had,
 // for a time: see [ZIM.DownloadMediaFile].
 type File struct {
-	// Name is the file's name, up to 150 bytes. Empty means the last element of Path.
+	// Name is the file's name, up to 150 bytes. Empty means the last element of Path. In messages of others it is whatever they
+	// called it, separators of paths and all: don't make a path of it.
 	Name string
 	// Size is how many bytes it has. It counts for a Reader; for a Path it is found out.
 	Size int64
 	// Path is a file on this machine (documented as fileLocalPath).
 	Path string
-	// Reader is read to its end, once, while the message is sent. SendMessage does not close it.
+	// Reader is read to its end, once, while the message is sent. SendMessage does not close it. If the upload fails and Reader is an
+	// [io.Seeker], it is put back to where it was, so that the message can be sent again.
 	Reader io.Reader
 	// URL is documented as fileDownloadUrl.
 	URL string
@@ -65,11 +69,15 @@ func fileServerOf(conn transport.Conn) *fileServer {
 	return nil
 }
 
-// resolve returns the URL that a reference stands for.
-func (s *fileServer) resolve(ref string) string {
-	if s == nil || ref == "" {
+// resolve returns the URL that a reference stands for. That of a file that is hosted elsewhere stays as the sender wrote it.
+func (s *fileServer) resolve(of *wire.File, ref string) string {
+	if s == nil || ref == "" || of.GetObject() == "" {
 		return ref
 	}
+	return s.url(ref)
+}
+
+func (s *fileServer) url(ref string) string {
 	u, err := s.base.Parse(ref)
 	if err != nil {
 		return ref
@@ -78,15 +86,7 @@ func (s *fileServer) resolve(ref string) string {
 }
 
 func (s *fileServer) file(w *wire.File) File {
-	return File{Name: w.GetName(), Size: w.GetSize(), URL: s.resolve(w.GetUrl()), UID: w.GetObject()}
-}
-
-// clientFor returns what fetches a URL: others than the service's own may be anywhere.
-func (s *fileServer) clientFor(rawURL string) (client *http.Client, own bool) {
-	if u, err := url.Parse(rawURL); s != nil && err == nil && u.Host == s.base.Host && u.Scheme == s.base.Scheme {
-		return s.client, true
-	}
-	return http.DefaultClient, false
+	return File{Name: w.GetName(), Size: w.GetSize(), URL: s.resolve(w, w.GetUrl()), UID: w.GetObject()}
 }
 
 // fileOf returns the file of a media message, or nil.
@@ -140,14 +140,18 @@ type pendingFile struct {
 	file   *File
 	source io.Reader
 	opened *os.File
+	start  int64 // where source was, if it is an io.Seeker
 	size   int64
+	failed *Error // it can't be uploaded, and need not be
 }
 
-// pending returns the files of content that must be uploaded, opened. The caller closes them.
-func (l *Limits) pending(op string, content Content) (list []*pendingFile, err *Error) {
-	items := []Content{content}
-	if m, ok := content.(*MultipleMessage); ok {
-		items = m.MessageInfoList
+// pending returns the files of content that must be uploaded, opened. The caller closes them. Those of a multiple message that can't be
+// opened are no error if it may go without them, unless they are all that it has.
+func (l *Limits) pending(op string, content Content, partial bool) (list []*pendingFile, err *Error) {
+	items, failed := []Content{content}, 0
+	multiple, ok := content.(*MultipleMessage)
+	if ok {
+		items = multiple.MessageInfoList
 	}
 	for i, item := range items {
 		f := fileOf(item)
@@ -156,36 +160,62 @@ func (l *Limits) pending(op string, content Content) (list []*pendingFile, err *
 		}
 		p := &pendingFile{index: i, item: item, file: f, source: f.Reader, size: f.Size}
 		list = append(list, p)
-		if f.Path != "" {
-			if err := p.open(op); err != nil {
-				return list, err
-			}
+		if p.failed = p.check(op, l); p.failed == nil {
+			continue
 		}
-		if p.size <= 0 || p.size > l.fileSize(item.Type()) {
-			return list, l.tooLarge(op, item.Type(), p.size)
+		if err == nil {
+			err = p.failed
+		}
+		if failed++; multiple == nil || !partial || failed == len(items) {
+			return list, err
 		}
 	}
 	return list, nil
 }
 
+func (p *pendingFile) check(op string, l *Limits) *Error {
+	if p.file.Path != "" {
+		if err := p.open(op); err != nil {
+			return err
+		}
+	} else if s, ok := p.source.(io.Seeker); ok {
+		p.start, _ = s.Seek(0, io.SeekCurrent)
+	}
+	if typ := p.item.Type(); p.size <= 0 || p.size > l.fileSize(typ) {
+		return l.tooLarge(op, typ, p.size)
+	}
+	return nil
+}
+
 func (p *pendingFile) open(op string) *Error {
-	f, err := os.Open(p.file.Path)
+	var f *os.File
+	info, err := os.Stat(p.file.Path)
+	if err == nil && info.Mode().IsRegular() { // to open a pipe is to wait
+		f, err = os.Open(p.file.Path)
+	}
 	switch {
+	case err == nil && f == nil:
+		return &Error{Op: op, Code: ErrMessageFileNotExist, Message: "the path is no file"}
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{Op: op, Code: ErrMessageFilePermissionDenied, Err: err}
 	case err != nil:
 		return &Error{Op: op, Code: ErrMessageFileNotExist, Err: err}
 	}
 	p.opened, p.source = f, f
-	info, err := f.Stat()
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return &Error{Op: op, Code: ErrMessageFileError, Err: err}
-	}
-	if !info.Mode().IsRegular() {
-		return &Error{Op: op, Code: ErrMessageFileNotExist, Message: "the path is no file"}
 	}
 	p.size = info.Size()
 	return nil
+}
+
+// rewind puts the application's readers back to where they were.
+func rewind(list []*pendingFile) {
+	for _, p := range list {
+		if s, ok := p.source.(io.Seeker); ok && p.opened == nil {
+			s.Seek(p.start, io.SeekStart) // if that fails, so does reading again
+		}
+	}
 }
 
 func closeFiles(list []*pendingFile) {
@@ -196,20 +226,45 @@ func closeFiles(list []*pendingFile) {
 	}
 }
 
-// upload uploads the files of o's content and returns the content with what the service calls them.
-func (s *session) upload(ctx context.Context, op string, o *outgoing, list []*pendingFile, config *MessageSendConfig) (Content, *Error) {
+// uploading returns the context for the uploads of a message, which CancelSendingMessage and the end of the session end, too, and what
+// is to be called when they are over, which returns whether something did. It returns nil if the message has uploads under way.
+func (s *session) uploading(ctx context.Context, id localID) (context.Context, func() error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s.mu.Lock()
-	s.uploads[o.id] = cancel
-	s.mu.Unlock()
-	defer func() {
+	defer s.mu.Unlock()
+	if s.uploads[id] != nil {
+		cancel(nil)
+		return nil, nil
+	}
+	s.uploads[id] = cancel
+	ended := context.AfterFunc(s.ctx, func() { cancel(s.ctx.Err()) })
+	return ctx, sync.OnceValue(func() error {
+		ended()
 		s.mu.Lock()
-		delete(s.uploads, o.id)
+		delete(s.uploads, id)
 		s.mu.Unlock()
-	}()
-	defer context.AfterFunc(s.ctx, func() { cancel(s.ctx.Err()) })()
+		defer cancel(nil)
+		return ctx.Err()
+	})
+}
 
+// upload uploads the files of o's content and returns the content with what the service calls them. ctx and done are from uploading.
+func (s *session) upload(ctx context.Context, done func() error, op string, o *outgoing, list []*pendingFile, config *MessageSendConfig) (Content, *Error) {
+	content, err := s.uploadAll(ctx, op, o, list, config)
+	if canceled := done(); canceled != nil && err == nil {
+		// Whoever canceled it was told that it will not be sent, however far it is.
+		err = uploadError(ctx, op, canceled)
+	}
+	if over := s.over(); over != nil {
+		err = &Error{Op: op, Code: over.code}
+	}
+	if err != nil {
+		rewind(list)
+	}
+	return content, err
+}
+
+func (s *session) uploadAll(ctx context.Context, op string, o *outgoing, list []*pendingFile, config *MessageSendConfig) (Content, *Error) {
 	content := o.message.Content
 	multiple, _ := content.(*MultipleMessage)
 	if multiple != nil {
@@ -218,11 +273,17 @@ func (s *session) upload(ctx context.Context, op string, o *outgoing, list []*pe
 	}
 	var total, before int64
 	for _, p := range list {
-		total += p.size
+		if p.failed == nil {
+			total += p.size
+		}
 	}
 	var failed *Error
 	for _, p := range list {
-		object, err := s.uploadFile(ctx, op, p, progressOf(o.message, config.Notification, p, before, total, multiple != nil))
+		object, err := "", p.failed
+		if err == nil {
+			object, err = s.uploadFile(ctx, op, o, p, progressOf(o.message, config.Notification, p, before, total, multiple != nil))
+			before += p.size // also of one that failed: the progress does not go back
+		}
 		if err != nil {
 			if multiple == nil || !config.IsAllowMultipleMessagePartialFailed || ctx.Err() != nil {
 				return nil, err
@@ -233,7 +294,6 @@ func (s *session) upload(ctx context.Context, op string, o *outgoing, list []*pe
 			}
 			continue
 		}
-		before += p.size
 		done := withFile(p.item, File{Name: p.file.name(), Size: p.size, Path: p.file.Path, object: object})
 		if multiple == nil {
 			content = done
@@ -259,25 +319,42 @@ func progressOf(m *Message, n MessageSendNotification, p *pendingFile, before, t
 }
 
 // uploadFile uploads one file and returns what the service calls it.
-func (s *session) uploadFile(ctx context.Context, op string, p *pendingFile, progress func(int64)) (string, *Error) {
+func (s *session) uploadFile(ctx context.Context, op string, o *outgoing, p *pendingFile, progress func(int64)) (string, *Error) {
 	files := s.feed.fileServer()
 	if files == nil {
 		return "", &Error{Op: op, Code: ErrCommonUnsupportedRequest, Message: "the transport uploads no files", Err: errors.ErrUnsupported}
 	}
-	resp, err := s.z.call(ctx, op, &wire.Request{Body: &wire.Request_Upload{
-		Upload: &wire.UploadRequest{Type: int32(p.item.Type()), Name: p.file.name(), Size: p.size},
-	}})
+	ticket, err := s.ticket(ctx, op, o, p)
 	if err != nil {
 		return "", uploadError(ctx, op, err)
 	}
-	ticket := resp.GetUpload()
 	up := transfer.Upload{
-		Client: files.client, URL: files.resolve(ticket.GetUrl()), Ticket: ticket.GetTicket(), Size: p.size, Source: p.source, Progress: progress,
+		Client: files.client, URL: files.url(ticket.GetUrl()), Ticket: ticket.GetTicket(), Size: p.size, Source: p.source, Progress: progress,
 	}
 	if err := up.Run(ctx); err != nil {
 		return "", uploadError(ctx, op, err)
 	}
 	return ticket.GetObject(), nil
+}
+
+// ticket asks for the permission to upload a file. As the message would, it waits for a connection that was lost.
+func (s *session) ticket(ctx context.Context, op string, o *outgoing, p *pendingFile) (*wire.UploadResponse, error) {
+	req := &wire.UploadRequest{Type: int32(p.item.Type()), Name: p.file.name(), Size: p.size}
+	for deadline := time.Now().Add(s.z.config.ResendWindow); ; {
+		resp, err := s.call(ctx, op, &wire.Request{Body: &wire.Request_Upload{Upload: req}})
+		if err == nil {
+			return resp.GetUpload(), nil
+		}
+		lost := CodeOf(err) == ErrNetworkNetworkError || CodeOf(err) == ErrCommonIMServerDisconnect
+		if !lost || !o.reliable || time.Until(deadline) <= 0 {
+			return nil, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func uploadError(ctx context.Context, op string, err error) *Error {
@@ -315,114 +392,11 @@ func (z *ZIM) CancelSendingMessage(m *Message) error {
 	}
 	id, _ := parseLocalID(m.LocalID)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	cancel := s.uploads[id]
-	s.mu.Unlock()
 	if cancel == nil {
 		return &Error{Op: op, Code: ErrMessageCancelSendingMessageFailed}
 	}
 	cancel(errCancelSending)
 	return nil
-}
-
-// MediaDownloadConfig refines a download.
-type MediaDownloadConfig struct {
-	// MessageInfoIndex is the item of a [MultipleMessage] whose file is wanted.
-	MessageInfoIndex int
-	// OnMediaDownloadingProgress is called by the goroutine that called DownloadMediaFile, with how many bytes of how many were
-	// written, -1 if that is not known.
-	OnMediaDownloadingProgress func(m *Message, currentFileSize, totalFileSize int64)
-}
-
-// DownloadMediaFile writes the file of a media message to dst, going on where it was if the connection breaks. fileType says
-// which: the original, for images also the large image and the thumbnail, for videos also the first frame. If the time of a URL of the
-// service's own is over, DownloadMediaFile asks for another one. A nil config means the zero MediaDownloadConfig.
-//
-// It fails with [ErrMessageFileTypeUnsupported] if the message has no such file, with [ErrMessageFileDownloadLimit] if the file is larger than
-// 200 MB (Limits.DownloadSize), with [ErrMessageFileDownloadUrlNotFound] if it is gone, with [ErrMessageFileClientError] if dst
-// fails, and with [ErrMessageFileDownloadFailed] otherwise. What was written to dst until then is of no use.
-func (z *ZIM) DownloadMediaFile(ctx context.Context, m *Message, fileType MediaFileType, dst io.Writer, config *MediaDownloadConfig) error {
-	const op = "DownloadMediaFile"
-	s, e := z.active(op)
-	if e != nil {
-		return e
-	}
-	if config == nil {
-		config = new(MediaDownloadConfig)
-	}
-	if m == nil || dst == nil {
-		return invalid(op, "the message or the destination is nil")
-	}
-	url, e := mediaURL(op, m.Content, fileType, config.MessageInfoIndex)
-	if e != nil {
-		return e
-	}
-	files := s.feed.fileServer()
-	client, own := files.clientFor(url)
-	d := transfer.Download{Client: client, URL: url, Limit: z.config.Limits.DownloadSize, Dest: dst}
-	if f := config.OnMediaDownloadingProgress; f != nil {
-		d.Progress = func(received, total int64) { f(m, received, total) }
-	}
-	err := d.Run(ctx)
-	if status, ok := errors.AsType[*transfer.StatusError](err); ok && own && status.Status == http.StatusForbidden && m.Seq != 0 {
-		// Nothing was written: the first answer was the refusal.
-		fresh, again := z.QueryMessages(ctx, m.Conversation, []int64{m.Seq})
-		if again == nil && len(fresh) == 1 {
-			if d.URL, e = mediaURL(op, fresh[0].Content, fileType, config.MessageInfoIndex); e == nil {
-				err = d.Run(ctx)
-			}
-		}
-	}
-	if err != nil {
-		return downloadError(ctx, op, err)
-	}
-	return nil
-}
-
-// mediaURL returns where a file of a message is.
-func mediaURL(op string, c Content, fileType MediaFileType, index int) (string, *Error) {
-	if m, ok := c.(*MultipleMessage); ok {
-		if index < 0 || index >= len(m.MessageInfoList) {
-			return "", invalid(op, "the message has no item %d", index)
-		}
-		c = m.MessageInfoList[index]
-	}
-	var url string
-	f := fileOf(c)
-	if f != nil && fileType == MediaFileTypeOriginalFile {
-		url = f.URL
-	}
-	switch c := c.(type) {
-	case *ImageMessage:
-		switch fileType {
-		case MediaFileTypeLargeImage:
-			url = c.LargeImageDownloadURL
-		case MediaFileTypeThumbnail:
-			url = c.ThumbnailDownloadURL
-		}
-	case *VideoMessage:
-		if fileType == MediaFileTypeVideoFirstFrame {
-			url = c.VideoFirstFrameDownloadURL
-		}
-	}
-	if url == "" {
-		return "", &Error{Op: op, Code: ErrMessageFileTypeUnsupported, Message: "the message has no such file"}
-	}
-	return url, nil
-}
-
-func downloadError(ctx context.Context, op string, err error) *Error {
-	status, refused := errors.AsType[*transfer.StatusError](err)
-	switch {
-	case ctx.Err() != nil:
-		return canceled(op, ctx)
-	case errors.Is(err, transfer.ErrTooLarge):
-		return &Error{Op: op, Code: ErrMessageFileDownloadLimit, Err: err}
-	case errors.Is(err, transfer.ErrDest):
-		return &Error{Op: op, Code: ErrMessageFileClientError, Err: err}
-	case refused && status.Status >= 500:
-		return &Error{Op: op, Code: ErrMessageFileDownloadHttpRequestServerError, Err: err}
-	case refused:
-		return &Error{Op: op, Code: ErrMessageFileDownloadUrlNotFound, Err: err}
-	}
-	return &Error{Op: op, Code: ErrMessageFileDownloadFailed, Err: err}
 }

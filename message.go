@@ -58,7 +58,8 @@ type Message struct {
 	IsBroadcastMessage bool // it went to all users
 	IsServerMessage    bool // it was sent by the app's server
 
-	uncertain bool // it failed, and may have been stored nevertheless
+	uncertain bool    // it failed, and may have been stored nevertheless
+	uploaded  Content // it failed after its files were uploaded: what was to be sent
 }
 
 // MessageSendConfig refines a send. The zero value is the documented default.
@@ -92,7 +93,7 @@ type MessageSendConfig struct {
 
 	// Retry is a message to send again, with the identity that it has: if the service stored it before, it is not stored
 	// again (documented as isRetrySend). It must be the message that SendMessage returned with an error, and is sent with its
-	// own content, conversation and extended data. Nil sends a new message.
+	// own content, conversation and extended data. Files that were uploaded are not uploaded again. Nil sends a new message.
 	Retry *Message
 
 	// Notification observes the send.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -66,10 +67,13 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 	if source != nil {
 		o.send.ReplyTo = source.Seq
 	}
-	files, err := z.config.Limits.pending(op, o.message.Content)
-	defer closeFiles(files)
-	if err != nil {
-		return nil, err
+	var files []*pendingFile
+	if o.uploaded == nil {
+		files, err = z.config.Limits.pending(op, o.message.Content, config.IsAllowMultipleMessagePartialFailed)
+		defer closeFiles(files)
+		if err != nil {
+			return nil, err
+		}
 	}
 	if len(files) == 0 {
 		if err := o.encode(op); err != nil {
@@ -88,6 +92,15 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 			return nil, invalid(op, "the message to retry is still being sent")
 		}
 	}
+	var uploading context.Context
+	var done func() error
+	if len(files) > 0 {
+		// Before somebody sees the message, who may cancel it at once.
+		if uploading, done = s.uploading(ctx, o.id); uploading == nil {
+			return nil, invalid(op, "the message to retry is still being sent")
+		}
+		defer done()
+	}
 	if f := config.Notification.OnMessageAttached; f != nil {
 		o.shown = true
 		f(o.message)
@@ -97,7 +110,7 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 		o.shown = true
 	}
 	if len(files) > 0 {
-		uploaded, err := s.upload(ctx, op, o, files, config)
+		uploaded, err := s.upload(uploading, done, op, o, files, config)
 		if err == nil {
 			o.uploaded = uploaded
 			err = o.encode(op)
@@ -173,12 +186,13 @@ func (z *ZIM) admit(op string, now time.Time, p MessagePriority) *Error {
 func (s *session) newOutgoing(op string, now time.Time, content Content, to ConversationRef, config *MessageSendConfig) (*outgoing, *Error) {
 	extended := config.ExtendedData
 	id, earlier := s.z.newLocalID(now), false
+	var uploaded Content
 	if r := config.Retry; r != nil {
 		var ok bool
 		if id, ok = parseLocalID(r.LocalID); !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
 			return nil, invalid(op, "Retry is no message of this user that failed")
 		}
-		earlier = r.uncertain
+		earlier, uploaded = r.uncertain, r.reusable()
 		if content == nil {
 			content = r.Content
 		}
@@ -206,6 +220,7 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 		op:       op,
 		id:       id,
 		earlier:  earlier,
+		uploaded: uploaded,
 		retry:    config.Retry != nil,
 		reliable: content.Type() != MessageTypeCommand && to.Type != ConversationTypeRoom,
 		result:   make(chan outcome, 1),
@@ -258,8 +273,8 @@ func (s *session) checkReceiver(op string, content Content, to ConversationRef, 
 			return invalid(op, "the receiver is the sender")
 		}
 	case ConversationTypeGroup, ConversationTypeRoom:
-		if to.ID == "" {
-			return invalid(op, "the receiver is empty")
+		if to.ID == "" || !utf8.ValidString(to.ID) {
+			return invalid(op, "the receiver is empty, or no text")
 		}
 	default:
 		return &Error{Op: op, Code: ErrCommonUnsupportedRequest, Message: fmt.Sprintf("conversations of type %v", to.Type), Err: errors.ErrUnsupported}
@@ -297,12 +312,24 @@ func (o *outgoing) settled(out outcome, files *fileServer) (*Message, *Error) {
 	if out.err != nil {
 		m.SentStatus = MessageSentStatusFailed
 		m.uncertain = errors.Is(out.err, ErrOutcomeUnknown)
+		if m.uploaded = o.uploaded; out.err.Code == ErrMessageFileError && !m.uncertain {
+			m.uploaded = nil // the service has lost it
+		}
 		out.err.Op = o.op
 		return m, out.err
 	}
 	m.stored(out.ack, files)
 	m.keepLocal(o.uploaded)
 	return m, nil
+}
+
+// reusable returns what a retry of m need not upload again. If m may have been stored, it must not: what came of another upload would be
+// another message to the service.
+func (m *Message) reusable() Content {
+	if multiple, ok := m.uploaded.(*MultipleMessage); ok && len(multiple.FailedIndexList) > 0 && !m.uncertain {
+		return nil
+	}
+	return m.uploaded
 }
 
 // stored makes m the message that was acknowledged.

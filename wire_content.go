@@ -269,8 +269,8 @@ func tryDecode(kind MessageType, data []byte, files *fileServer) Content {
 		if proto.Unmarshal(data, &c) == nil {
 			return &ImageMessage{
 				File: files.file(c.File), OriginalImageSize: point(c.Size),
-				LargeImageDownloadURL: files.resolve(c.LargeUrl), LargeImageSize: point(c.LargeSize),
-				ThumbnailDownloadURL: files.resolve(c.ThumbnailUrl), ThumbnailSize: point(c.ThumbnailSize),
+				LargeImageDownloadURL: files.resolve(c.File, c.LargeUrl), LargeImageSize: point(c.LargeSize),
+				ThumbnailDownloadURL: files.resolve(c.File, c.ThumbnailUrl), ThumbnailSize: point(c.ThumbnailSize),
 			}
 		}
 	case MessageTypeFile:
@@ -288,7 +288,7 @@ func tryDecode(kind MessageType, data []byte, files *fileServer) Content {
 		if proto.Unmarshal(data, &c) == nil {
 			return &VideoMessage{
 				File: files.file(c.File), VideoDuration: seconds(c.Duration),
-				VideoFirstFrameDownloadURL: files.resolve(c.FirstFrameUrl), VideoFirstFrameSize: point(c.FirstFrameSize),
+				VideoFirstFrameDownloadURL: c.FirstFrameUrl, VideoFirstFrameSize: point(c.FirstFrameSize),
 			}
 		}
 	case MessageTypeMultiple:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
@@ -213,6 +214,8 @@ func (s *session) call(ctx context.Context, op string, req *wire.Request) (*wire
 		return nil, &Error{Op: op, Code: ErrNetworkRequestTimeout}
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil, &Error{Op: op, Code: ErrCommonUnsupportedRequest, Err: err}
+	case errors.Is(err, proto.Error):
+		return nil, &Error{Op: op, Code: ErrCommonParamsInvalid, Err: err} // nothing was sent
 	}
 	if over := s.over(); over != nil {
 		return nil, &Error{Op: op, Code: over.code}

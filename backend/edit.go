@@ -43,11 +43,11 @@ func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageReq
 		if err := c.edit(m, content, req); err != nil {
 			return nil, nil, err
 		}
-		quoting, err := c.quoted(m, m.Type, m.Content)
+		quoting, err := c.RepliesTo(m.Place)
 		if err != nil {
 			return nil, nil, err
 		}
-		err = c.tellAll(m.Conversation, m.Place, m.Seq(), func(*store.User) *wire.Event {
+		err = c.tellAll(m.Conversation, m.Place, latest(m, quoting), func(*store.User) *wire.Event {
 			return &wire.Event{Edited: at(m.Place), Replied: places(quoting)}
 		})
 		if err != nil {
@@ -110,19 +110,12 @@ func (c *change) dropMentions(m *store.Message, more *wire.Message) error {
 	return c.DropMentions(m.Place, rows)
 }
 
-// quoted brings what quotes m up to date, and returns where that is.
-func (c *change) quoted(m *store.Message, typ int32, content []byte) ([]int64, error) {
-	list, err := c.RepliesTo(m.Place)
-	for _, p := range list {
-		if err != nil {
-			break
-		}
-		var reply *store.Message
-		if reply, err = c.MessageAt(p); err == nil {
-			err = c.alter(reply, func(more *wire.Message) { more.RepliedInfo.Type, more.RepliedInfo.Content = typ, content })
-		}
+// latest returns the number of the last of m and the messages that quote it: whoever sees that one is told of a change to m.
+func latest(m *store.Message, quoting []int64) int64 {
+	if n := len(quoting); n > 0 {
+		return int64(uint32(quoting[n-1]))
 	}
-	return list, err
+	return m.Seq()
 }
 
 // The documented ways to revoke.
@@ -143,14 +136,14 @@ func (a *attachment) revokeMessage(s *session, id uint64, req *wire.RevokeMessag
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
-		e, count, err := c.revoke(m, &wire.RevokeContent{
+		e, quoting, count, err := c.revoke(m, &wire.RevokeContent{
 			RevokeType: revokedTwoWay, RevokeTimeMs: c.now, OperatorUserId: c.self.UserID, OriginalType: m.Type,
 			ExtendedData: req.ExtendedData, Status: status,
 		})
 		if err != nil {
 			return nil, nil, err
 		}
-		err = c.tellAll(m.Conversation, m.Place, m.Seq(), func(u *store.User) *wire.Event {
+		err = c.tellAll(m.Conversation, m.Place, latest(m, quoting), func(u *store.User) *wire.Event {
 			told := proto.CloneOf(e)
 			if count != nil {
 				told.RepliedCount = proto.CloneOf(count)
@@ -198,7 +191,7 @@ func (c *change) revocable(m *store.Message, member *store.Member) (status int32
 }
 
 // revoke writes what is left of m: it counts no more, and nobody is mentioned, has reacted or has pinned.
-func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.Event, count *wire.RepliedCount, err error) {
+func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.Event, quoting []int64, count *wire.RepliedCount, err error) {
 	if m.Type == typeText {
 		text, ok := payload.Split(m.Content)
 		if ok {
@@ -207,41 +200,44 @@ func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.
 	}
 	more := new(wire.Message)
 	if err := proto.Unmarshal(m.More, more); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if m.Flags&store.FlagCounts != 0 {
 		if err := c.Uncount(m); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	if err := c.dropMentions(m, more); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	if err := c.DropReactions(m.Place); err != nil {
+		return nil, nil, nil, err
 	}
 	e = &wire.Event{Revoked: at(m.Place)}
 	if pinned, err := c.DropPin(m.Place); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	} else if pinned {
 		e.Pins = []*wire.PinChange{{Status: notPinned, Message: at(m.Place)}}
 	}
 	m.Type, m.Extended, m.Flags = typeRevoke, "", m.Flags&store.FlagCounts|store.FlagRevoked
 	if m.Content, err = proto.Marshal(content); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	left := &wire.Message{RootRepliedCount: more.RootRepliedCount}
 	if m.More, err = proto.Marshal(left); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := c.UpdateMessage(m); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if info := more.RepliedInfo; info != nil {
 		if count, err = c.unreply(m, info); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	quoting, err := c.quoted(m, m.Type, m.Content)
+	quoting, err = c.RepliesTo(m.Place)
 	e.Replied = places(quoting)
-	return e, count, err
+	return e, quoting, count, err
 }
 
 // unreply takes a revoked reply out of its tree.

@@ -3,6 +3,8 @@ package backend
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/wire"
 )
@@ -41,13 +43,12 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 			resp.Events = &wire.EventBatch{Epoch: epoch, FirstSeq: uint64(events[0].Seq)}
 		}
 		r := &reader{tx, a.server, s.app, u}
-		for i := range events {
-			if err != nil {
-				break
-			}
+		// The client asks for what follows. What it sees of an event may be much larger than what is stored of it.
+		for i, size := 0, 0; err == nil && i < len(events) && size < maxSyncBytes; i++ {
 			var e *wire.Event
 			e, err = r.event(&events[i])
 			resp.Events.Events = append(resp.Events.Events, e)
+			size += proto.Size(e)
 		}
 		return err
 	})

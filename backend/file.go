@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -49,8 +50,8 @@ func checkUpload(req *wire.UploadRequest, l *Limits) *wire.Error {
 	if !ok {
 		return refuse(codeParamsInvalid, "messages of this type have no file")
 	}
-	if req.Size < 0 || req.Size > limit {
-		return refuse(codeFileSize, fmt.Sprintf("the file has %d bytes, the limit is %d", req.Size, limit))
+	if req.Size <= 0 || req.Size > limit {
+		return refuse(codeFileSize, fmt.Sprintf("the file has %d bytes, it may have 1 to %d", req.Size, limit))
 	}
 	return checkFormat(req.Type, req.Name)
 }
@@ -106,16 +107,21 @@ func (s *Server) attachFile(user userKey, typ int32, content []byte) ([]byte, *w
 	*file = wire.File{Object: id, Name: o.Name, Size: o.Size}
 	if image, ok := c.(*wire.ImageContent); ok {
 		image.LargeUrl, image.ThumbnailUrl = "", ""
-		if o.Width > 0 {
-			image.Size = &wire.Size{Width: int32(o.Width), Height: int32(o.Height)}
+		original := media.Image{Width: o.Width, Height: o.Height}
+		if original != (media.Image{}) {
+			image.Size = wireSize(original)
 		}
-		image.LargeSize, image.ThumbnailSize = wireSize(o.Large), wireSize(o.Thumbnail)
+		// Where there is no smaller version, its URL is good for the original.
+		image.LargeSize, image.ThumbnailSize = wireSize(cmp.Or(o.Large, original)), wireSize(cmp.Or(o.Thumbnail, original))
 	}
 	content, _ = proto.Marshal(c)
 	return content, nil
 }
 
 func wireSize(i media.Image) *wire.Size {
+	if i == (media.Image{}) {
+		return nil
+	}
 	return &wire.Size{Width: int32(i.Width), Height: int32(i.Height)}
 }
 

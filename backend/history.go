@@ -99,14 +99,20 @@ func (r *reader) page(m *store.Member, req *wire.QueryMessagesRequest) (list []*
 		found = found[:limit]
 		full = true
 	}
+	if list, err = r.renderAll(found); err != nil {
+		return nil, 0, err
+	}
+	if n := fitting(list); n < len(list) {
+		list = list[:n]
+		full = true
+	}
 	if full {
-		next = found[len(found)-1].Seq()
+		next = list[len(list)-1].MessageSeq
 	}
 	if !req.Newer {
-		slices.Reverse(found)
+		slices.Reverse(list)
 	}
-	list, err = r.renderAll(found)
-	return list, next, err
+	return list, next, nil
 }
 
 // queryCombine reads what a combine message combines. Whoever knows its ID was shown it.
@@ -136,6 +142,10 @@ func (a *attachment) queryCombine(s *session, id uint64, req *wire.QueryCombineM
 			}
 			m.Content = r.signed(m.Type, m.Content)
 			list = append(list, m)
+		}
+		if n := fitting(list); n < len(list) {
+			list = list[:n]
+			more = true
 		}
 		next := int64(0)
 		if more {
@@ -196,7 +206,7 @@ func (r *reader) root(resp *wire.RepliedMessages, m *store.Member, place int64) 
 
 func (r *reader) replies(m *store.Member, root int64, req *wire.QueryRepliedMessagesRequest) (list []*wire.Message, next int64, err error) {
 	limit := pageSize(req.Count, defaultPage)
-	found, err := r.Replies(root, m.Conversation.Place(req.Next), int64(limit)+1)
+	found, err := r.Replies(root, m.Conversation.Place(min(max(req.Next, 0), maxSeq)), int64(limit)+1)
 	for i, p := range found {
 		if err != nil {
 			break
@@ -211,6 +221,10 @@ func (r *reader) replies(m *store.Member, root int64, req *wire.QueryRepliedMess
 			w, err = r.render(msg)
 			list = append(list, w)
 		}
+	}
+	if n := fitting(list); n < len(list) {
+		list = list[:n]
+		next = list[n-1].MessageSeq
 	}
 	return list, next, err
 }
@@ -236,8 +250,8 @@ func (a *attachment) deleteMessages(s *session, id uint64, req *wire.DeleteMessa
 		if len(req.Seqs) == 0 {
 			m.Cleared = m.Last
 			m.Read()
-		} else if refused, err := c.hide(m, req.Seqs, e); refused != nil || err != nil {
-			return nil, refused, err
+		} else if refused, err := c.hide(m, req.Seqs, e); refused != nil || err != nil || len(deleted.Messages) == 0 {
+			return new(wire.Response), refused, err
 		}
 		if err := c.PutMember(m); err != nil {
 			return nil, nil, err

@@ -167,13 +167,14 @@ type sendOp struct {
 	first    [2]told // room for what most messages tell
 
 	refused *wire.Error
-	again   bool // it was stored before
+	again   bool              // it was stored before
+	quoted  *wire.RepliedInfo // what it quotes, if it is a reply
 	content []byte
 	push    []string // users who are to be pushed
 }
 
 func (op *sendOp) Do(tx *store.Tx) error {
-	op.again, op.content, op.push = false, nil, nil
+	op.again, op.content, op.push, op.quoted = false, nil, nil, nil
 	c, m, req := &op.change, &op.message, op.req
 	if op.refused = c.s.fence(); op.refused != nil {
 		return nil
@@ -197,7 +198,7 @@ func (op *sendOp) Do(tx *store.Tx) error {
 			op.refused = tooMany()
 			return err
 		}
-		return op.found(same)
+		return op.found(conv, same)
 	}
 	conv, users, err := op.receivers()
 	if op.refused != nil || err != nil {
@@ -217,12 +218,15 @@ func (op *sendOp) Do(tx *store.Tx) error {
 		return err
 	}
 	if again {
-		return op.found(same)
+		return op.found(conv, same)
 	}
 	if extras != nil {
 		if err := extras.keep(op, conv); err != nil {
 			return err
 		}
+	}
+	if err := op.quote(conv); err != nil {
+		return err
 	}
 	return op.tell(conv, users, extras)
 }
@@ -315,12 +319,26 @@ func (op *sendOp) planPush(conv *store.Conversation, users []*store.User) error 
 }
 
 // found answers with the message that was stored before.
-func (op *sendOp) found(same bool) error {
+func (op *sendOp) found(conv *store.Conversation, same bool) error {
 	op.again = true
 	if !same {
 		op.refused = refuse(codeIdempotency, "the local message ID was used for another message")
+		return nil
 	}
-	return nil
+	return op.quote(conv)
+}
+
+// quote finds what the message quotes, for the answer.
+func (op *sendOp) quote(conv *store.Conversation) error {
+	if op.req.ReplyTo == 0 {
+		return nil
+	}
+	more := new(wire.Message)
+	if err := proto.Unmarshal(op.message.More, more); err != nil || more.RepliedInfo == nil {
+		return err
+	}
+	op.quoted = more.RepliedInfo
+	return op.change.quote(conv, op.quoted)
 }
 
 func (op *sendOp) Done(err error) {
@@ -337,11 +355,9 @@ func (op *sendOp) Done(err error) {
 	if m.Type == typeCombine || hasFiles(m.Type) {
 		ack.Content = op.a.server.sign(s.key, m.Type, m.Content)
 	}
-	if op.req.ReplyTo != 0 && m.More != nil {
-		more := new(wire.Message)
-		if proto.Unmarshal(m.More, more) == nil {
-			ack.RepliedInfo = more.RepliedInfo
-		}
+	if info := op.quoted; info != nil {
+		info.Content = op.a.server.sign(s.key, info.Type, info.Content)
+		ack.RepliedInfo = info
 	}
 	resp := &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}}
 	hub := op.a.server.hub
@@ -463,9 +479,9 @@ func (op *sendOp) reply(e *extras) (*wire.RepliedInfo, error) {
 			return nil, err
 		}
 	}
+	// What it says is not kept twice: it may be edited, or revoked.
 	return &wire.RepliedInfo{
-		Type: source.Type, Content: source.Content, SenderUserId: source.Sender.UserID, SentTimeMs: source.Time,
-		MessageId: source.ID, MessageSeq: source.Seq(), RootSeq: root,
+		SenderUserId: source.Sender.UserID, SentTimeMs: source.Time, MessageId: source.ID, MessageSeq: source.Seq(), RootSeq: root,
 	}, nil
 }
 

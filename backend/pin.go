@@ -27,7 +27,11 @@ func (a *attachment) pinMessage(s *session, id uint64, req *wire.PinMessageReque
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
-		err = c.tellAll(m.Conversation, m.Place, m.Seq(), func(*store.User) *wire.Event { return &wire.Event{Pins: changes} })
+		last := m.Seq()
+		for _, p := range changes {
+			last = max(last, int64(uint32(p.Message.OrderKey)))
+		}
+		err = c.tellAll(m.Conversation, m.Place, last, func(*store.User) *wire.Event { return &wire.Event{Pins: changes} })
 		return new(wire.Response), nil, err
 	})
 }

@@ -53,12 +53,8 @@ func (r *reader) render(m *store.Message) (*wire.Message, error) {
 		}
 	}
 	if info := w.RepliedInfo; info != nil {
-		hidden, err := r.Hidden(r.self.ID, c.Place(info.MessageSeq))
-		if err != nil {
+		if err := r.quote(c, info); err != nil {
 			return nil, err
-		}
-		if hidden {
-			info.State = repliedDeleted
 		}
 		info.Content = r.signed(info.Type, info.Content)
 	}
@@ -68,6 +64,29 @@ func (r *reader) render(m *store.Message) (*wire.Message, error) {
 
 // The documented states of what a reply quotes.
 const repliedNormal, repliedDeleted, repliedNotFound = 0, 1, 2
+
+// quote fills in what the message says now that a reply quotes, and whether the user sees it.
+func (r *reader) quote(c *store.Conversation, info *wire.RepliedInfo) error {
+	source, err := r.MessageAt(c.Place(info.MessageSeq))
+	if source == nil || err != nil {
+		info.State = repliedNotFound
+		return err
+	}
+	info.Type, info.Content = source.Type, source.Content
+	m, err := r.Member(c, r.self.ID)
+	if err != nil {
+		return err
+	}
+	if m == nil || source.Seq() <= int64(m.Joined) {
+		info.State = repliedNotFound
+		return nil
+	}
+	sees, err := r.sees(m, source.Seq())
+	if info.State = repliedNormal; !sees {
+		info.State = repliedDeleted
+	}
+	return err
+}
 
 func (r *reader) reactions(at int64) ([]*wire.Reaction, error) {
 	list, err := r.Reactions(at, r.self.ID, someUsers)
@@ -100,42 +119,91 @@ func (r *reader) renderAll(list []*store.Message) ([]*wire.Message, error) {
 	return messages, nil
 }
 
-// fill returns e with the messages for which it has places. Of those that are gone, it says nothing.
+// visibleAt is renderAt for what the user sees.
+func (r *reader) visibleAt(place int64) (*wire.Message, error) {
+	m, err := r.MessageAt(place)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	member, err := r.Member(m.Conversation, r.self.ID)
+	if member == nil || err != nil {
+		return nil, err
+	}
+	if sees, err := r.sees(member, m.Seq()); !sees || err != nil {
+		return nil, err
+	}
+	return r.render(m)
+}
+
+// fill returns e with the messages for which it has places. Of those that are gone, or that the user does not see, it says nothing:
+// but what came is told before what became of it, and what was deleted was seen.
 func (r *reader) fill(e *wire.Event) (*wire.Event, error) {
 	e = proto.CloneOf(e)
 	var err error
-	get := func(m *wire.Message) *wire.Message {
+	get := func(m *wire.Message, render func(place int64) (*wire.Message, error)) *wire.Message {
 		if m == nil || err != nil {
 			return nil
 		}
 		var w *wire.Message
-		w, err = r.renderAt(m.OrderKey)
+		w, err = render(m.OrderKey)
 		return w
 	}
-	e.Message, e.Revoked, e.Edited = get(e.Message), get(e.Revoked), get(e.Edited)
+	e.Message, e.Revoked, e.Edited = get(e.Message, r.renderAt), get(e.Revoked, r.visibleAt), get(e.Edited, r.visibleAt)
 	if e.Reaction != nil {
-		e.Reaction.Message = get(e.Reaction.Message)
+		e.Reaction.Message = get(e.Reaction.Message, r.visibleAt)
 	}
 	for _, p := range e.Pins {
 		user, time := p.Message.PinnedUserId, p.Message.PinnedTimeMs
-		if p.Message = get(p.Message); p.Message != nil {
+		if p.Message = get(p.Message, r.visibleAt); p.Message != nil {
 			p.Message.PinnedUserId, p.Message.PinnedTimeMs = user, time
 		}
 	}
-	all := func(list []*wire.Message) []*wire.Message {
+	e.Pins = slices.DeleteFunc(e.Pins, func(p *wire.PinChange) bool { return p.Message == nil })
+	room := maxEventBytes
+	all := func(list []*wire.Message, render func(place int64) (*wire.Message, error), beyond func(m *wire.Message) *wire.Message) []*wire.Message {
 		for i := range list {
-			list[i] = get(list[i])
+			if list[i] = get(list[i], render); list[i] == nil {
+				continue
+			}
+			if n := proto.Size(list[i]); n <= room {
+				room -= n
+			} else {
+				list[i] = beyond(list[i])
+			}
 		}
 		return slices.DeleteFunc(list, func(m *wire.Message) bool { return m == nil })
 	}
-	e.Replied = all(e.Replied)
 	if e.Deleted != nil {
-		e.Deleted.Messages = all(e.Deleted.Messages)
+		e.Deleted.Messages = all(e.Deleted.Messages, r.renderAt, nameOf)
 	}
+	e.Replied = all(e.Replied, r.visibleAt, func(*wire.Message) *wire.Message { return nil })
 	if err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// maxEventBytes is how large messages may be that an event brings beside its first one: what a client accepts at once has room for a
+// page of events and the last one of them. Of what is larger, it tells only which messages they are, or not even that.
+const maxEventBytes = 128 << 10
+
+// nameOf returns which message it is, without what it says.
+func nameOf(m *wire.Message) *wire.Message {
+	return &wire.Message{
+		MessageId: m.MessageId, MessageSeq: m.MessageSeq, OrderKey: m.OrderKey, TimestampMs: m.TimestampMs, LocalMessageId: m.LocalMessageId,
+		ConversationType: m.ConversationType, ConversationId: m.ConversationId, SenderUserId: m.SenderUserId, Type: m.Type, Priority: m.Priority,
+	}
+}
+
+// fitting returns how many of the first messages of a list fit into an answer: at least one.
+func fitting(list []*wire.Message) int {
+	size := 0
+	for i, m := range list {
+		if size += proto.Size(m); size > maxPageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(list)
 }
 
 // event makes what the user sees of an event.
@@ -182,7 +250,7 @@ func (r *reader) receipt(m *store.Message) (*wire.Receipt, error) {
 		}
 		return receipt, nil
 	}
-	n, last, err := r.Readers(m.Place)
+	n, last, err := r.Readers(m)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ type Server struct {
 	rooms  *rooms
 	gate   *gate
 	stop   context.CancelFunc
-	work   sync.WaitGroup // housekeeping, attachments of WebSockets, and what rooms push
+	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, and what rooms push
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
@@ -165,6 +165,9 @@ func (s *Server) keepHouse(ctx context.Context) {
 // Shutdown takes no new clients, finishes what was sent so far, and closes the connections with a status that says that
 // the server is going away: clients reconnect by themselves. It returns ctx's error if that takes longer; the connections
 // are closed nevertheless.
+//
+// Requests for files that come later are told to come back, and those under way are waited for last. What ctx leaves of them goes on
+// until Media is closed, which is to come after Shutdown: clients resume what that breaks off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -208,6 +211,16 @@ func (s *Server) enter(l Link) error {
 	s.work.Add(1)
 	s.hub.attach(l)
 	return nil
+}
+
+// enterFiles counts a request for a file in, and reports whether it may be served: not if the server is shutting down.
+func (s *Server) enterFiles() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining {
+		s.work.Add(1)
+	}
+	return !s.draining
 }
 
 // Healthy returns nil if the server can do its work, else why not.

@@ -33,10 +33,20 @@ func (s *Server) address(r *http.Request) string {
 	return r.RemoteAddr
 }
 
+func unavailable(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "try again later", http.StatusServiceUnavailable)
+}
+
 // ServeHTTP takes clients that come over a WebSocket, and serves files below the path element media. The http.Server should have
 // a ReadHeaderTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.config.Media != nil && strings.Contains(r.URL.Path, "/media/") {
+		if !s.enterFiles() {
+			unavailable(w)
+			return
+		}
+		defer s.work.Done()
 		s.config.Media.ServeHTTP(w, r)
 		return
 	}
@@ -46,8 +56,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer leave()
 	}
 	if !ok || s.Healthy() != nil {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
+		unavailable(w)
 		return
 	}
 	var stream *wsstream.Stream

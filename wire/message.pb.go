@@ -369,7 +369,7 @@ type RepliedInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A documented ZIM state: 0 normal, 1 deleted, 2 not found.
 	State int32 `protobuf:"varint,1,opt,name=state,proto3" json:"state,omitempty"`
-	// What the quoted message said when it was quoted.
+	// What the quoted message says.
 	Type         int32  `protobuf:"varint,2,opt,name=type,proto3" json:"type,omitempty"`
 	Content      []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
 	SenderUserId string `protobuf:"bytes,4,opt,name=sender_user_id,json=senderUserId,proto3" json:"sender_user_id,omitempty"`

@@ -18,6 +18,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
@@ -350,8 +351,17 @@ func (c *rawConn) request(body any) *wire.Frame {
 		f.Request.Body = &wire.Request_Heartbeat{Heartbeat: b}
 	case *wire.SyncRequest:
 		f.Request.Body = &wire.Request_Sync{Sync: b}
+	case *wire.UploadRequest:
+		f.Request.Body = &wire.Request_Upload{Upload: b}
 	case *wire.SendMessageRequest:
 		f.Request.Body = &wire.Request_SendMessage{SendMessage: b}
+	case proto.Message:
+		fields := f.Request.ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+		for i := range fields.Len() {
+			if field := fields.Get(i); field.Message() == b.ProtoReflect().Descriptor() {
+				f.Request.ProtoReflect().Set(field, protoreflect.ValueOfMessage(b.ProtoReflect()))
+			}
+		}
 	}
 	return f
 }

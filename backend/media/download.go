@@ -48,7 +48,11 @@ func (s *Server) download(q *request, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	if err := s.serve(q, w, r, f, o, l.name); err != nil {
+	name := l.name
+	if full := cleanName(o.Name); shortName(full) == name {
+		name = full
+	}
+	if err := s.serve(q, w, r, f, o, name); err != nil {
 		s.log.Error("media: reading a file", "id", l.id, "err", err)
 		refuse(w, errDisk)
 	}

@@ -1,7 +1,9 @@
 package media_test
 
 import (
+	"cmp"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -71,7 +73,7 @@ func TestDisposition(t *testing.T) {
 		`a"b\c%d`:                  `attachment; filename="a_bc_d"; filename*=UTF-8''a%22bc%25d`,
 		"né.txt":                   `attachment; filename="n_.txt"; filename*=UTF-8''n%C3%A9.txt`,
 		"\u202etxt.exe\u2028":      `attachment; filename="txt.exe"`,
-		strings.Repeat("é", 100):   `attachment; filename="` + strings.Repeat("_", 75) + `"; filename*=UTF-8''` + strings.Repeat("%C3%A9", 75),
+		strings.Repeat("é", 100):   `attachment; filename="` + strings.Repeat("_", 26) + `"; filename*=UTF-8''` + strings.Repeat("%C3%A9", 26),
 		"../../media/upload":       `attachment; filename="....mediaupload"`,
 		"100% <b>'(x)'</b>; a=b&c": `attachment; filename="100_ <b>'(x)'<b>; a=b&c"; filename*=UTF-8''100%25%20%3Cb%3E%27%28x%29%27%3Cb%3E%3B%20a%3Db%26c`,
 	} {
@@ -186,6 +188,28 @@ func TestURLExpires(t *testing.T) {
 		got, v, ok := s.Resolve("https://host/v1/"+link, 1, "bob")
 		want(t, "what expired is still known", got == id && v == media.Original && ok, true)
 	})
+}
+
+// However long a name is, the URL has the documented 500 bytes at most, and the browser gets all of the object's name.
+func TestLongName(t *testing.T) {
+	s := newSite(t, media.Config{})
+	for _, name := range []string{strings.Repeat("é", 73) + ".png", strings.Repeat("x", 150), "x." + strings.Repeat("語", 49), strings.Repeat("\x01", 150)} {
+		o := s.put(media.KindFile, name, []byte("hello"))
+		user := strings.Repeat("@", 32)
+		link := s.URL(o.ID, media.Original, o.Name, 1<<32-1, user)
+		if len(link) > 400 {
+			t.Errorf("the URL has %d bytes: %s", len(link), link)
+		}
+		if id, _, ok := s.Resolve(link, 1<<32-1, user); !ok || id != o.ID {
+			t.Errorf("%s does not resolve", link)
+		}
+		r := s.do("GET", link, nil)
+		want(t, "status", r.status, 200)
+		_, params, err := mime.ParseMediaType(r.header.Get("Content-Disposition"))
+		if full := strings.Trim(name, "\x01"); err != nil || params["filename"] != cmp.Or(full, "file") {
+			t.Errorf("the name is %q, want %q (%v)", params["filename"], full, err)
+		}
+	}
 }
 
 func TestResolve(t *testing.T) {

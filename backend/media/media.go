@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -180,6 +181,13 @@ func New(config Config) (*Server, error) {
 	}
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("media: %w", err)
+	}
+	info, err := os.Stat(config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o002 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("media: everybody may write to the directory %s (mode %v): chmod o-w it, or take another one", config.Dir, mode)
 	}
 	if s.root, err = os.OpenRoot(config.Dir); err != nil {
 		return nil, fmt.Errorf("media: %w", err)

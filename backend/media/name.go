@@ -29,6 +29,29 @@ func cleanName(name string) string {
 	return name
 }
 
+// maxEscaped is how long a name in a URL may be, so that the URL has the documented 500 bytes at most.
+const maxEscaped = 160
+
+// shortName returns a clean name as a URL has it: the middle of a long one is left out, and the extension stays.
+func shortName(name string) string {
+	if 3*len(name) <= maxEscaped {
+		return name
+	}
+	extension := path.Ext(name)
+	if len(url.PathEscape(extension)) > 32 {
+		extension = ""
+	}
+	stem := strings.TrimSuffix(name, extension)
+	room := maxEscaped - len(url.PathEscape(extension))
+	for i, r := range stem {
+		if room -= len(url.PathEscape(string(r))); room < 0 {
+			stem = stem[:i]
+			break
+		}
+	}
+	return stem + extension
+}
+
 // disposition returns the Content-Disposition for a name as in RFC 6266: what is not plain ASCII is there twice.
 func disposition(kind, name string) string {
 	plain := strings.Map(func(r rune) rune {

@@ -108,7 +108,7 @@ func parsePermit(b []byte) (p permit, ok bool) {
 type link struct {
 	id      string
 	variant Variant
-	name    string // as cleanName returns it
+	name    string // as shortName returns it
 	app     uint32
 	user    string
 	expires int64 // Unix time
@@ -129,11 +129,11 @@ func (s *Server) sign(l *link) string {
 
 // URL returns the URL by which a user may download an object, relative to where the Server is mounted: "media/…". It is the
 // same string for a 24th of its lifetime, so that what was downloaded can be cached. name is what the user's browser calls
-// the file. Whether there is such an object does not matter here.
+// the file; of a long one that is not the object's own, only a part is. Whether there is such an object does not matter here.
 func (s *Server) URL(id string, v Variant, name string, app uint32, user string) string {
 	step := max(int64(s.config.URLLifetime/24/time.Second), 1)
 	expires := time.Now().Add(s.config.URLLifetime).Unix()
-	l := link{id: id, variant: v, name: cleanName(name), app: app, user: user, expires: (expires/step + 1) * step}
+	l := link{id: id, variant: v, name: shortName(cleanName(name)), app: app, user: user, expires: (expires/step + 1) * step}
 	return "media/" + l.id + "/" + strconv.Itoa(int(l.variant)) + "/" + url.PathEscape(l.name) +
 		"?app=" + strconv.FormatUint(uint64(l.app), 10) +
 		"&user=" + url.QueryEscape(l.user) +

@@ -177,6 +177,9 @@ func (s *Server) InProcess() transport.Dialer {
 	}, Files: s}
 }
 
+// Client returns an HTTP client that reaches the backend, by whatever host: it gets the URLs of messages as a browser would.
+func (s *Server) Client() *http.Client { return s.client }
+
 // WebSocket returns a transport that speaks WebSocket with the backend, over memory.
 func (s *Server) WebSocket() transport.Dialer {
 	return websocket.Dialer{URL: "ws://localhost/v1", HTTPClient: s.client}

@@ -21,6 +21,9 @@ type Download struct {
 	Client *http.Client
 	// URL is the file's. It is absolute.
 	URL string
+	// Renew, unless it is nil, returns another URL of the same file. It is called when the server refuses with the status 403, once
+	// until it gives something again: the time of a URL may end while it is used.
+	Renew func(ctx context.Context) (string, error)
 	// Limit is how many bytes the file may have. Dest gets no more.
 	Limit int64
 	// Dest is written in order, by the goroutine that called Run.
@@ -38,7 +41,7 @@ func (d *Download) Run(ctx context.Context) error {
 	if _, err := parse(d.URL); err != nil {
 		return err
 	}
-	down := &download{Download: d, total: -1}
+	down := &download{Download: d, url: d.URL, total: -1}
 	down.meter.call = func(n int64) {
 		if d.Progress != nil {
 			d.Progress(n, down.total)
@@ -56,6 +59,15 @@ func (d *Download) Run(ctx context.Context) error {
 			down.total = down.received
 			down.meter.must(down.received)
 			return nil
+		}
+		if status, ok := errors.AsType[*StatusError](err); ok && status.Status == http.StatusForbidden && d.Renew != nil && !down.renewed {
+			address, again := d.Renew(ctx)
+			if again == nil {
+				if _, again = parse(address); again == nil {
+					down.url, down.renewed = address, true
+					continue
+				}
+			}
 		}
 		if _, again := errors.AsType[*broken](err); again && ctx.Err() == nil && down.received > 0 && !down.version.known() {
 			return fmt.Errorf("%w: %w", ErrChanged, err)
@@ -80,6 +92,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 type download struct {
 	*Download
 	client   http.Client
+	url      string
+	renewed  bool // since something was received
 	version  version
 	received int64
 	total    int64 // -1 while it is unknown
@@ -115,7 +129,7 @@ func (down *download) try(ctx context.Context) error {
 	defer cancel(nil)
 	stuck := time.AfterFunc(stall, func() { cancel(errStalled) })
 	defer stuck.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, down.URL, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, down.url, nil)
 	if err != nil {
 		return fmt.Errorf("transfer: %w", err)
 	}
@@ -140,9 +154,12 @@ func (down *download) try(ctx context.Context) error {
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		stuck.Reset(stall)
-		n, err := resp.Body.Read(buf)
-		stuck.Stop()
+		n, err := 0, ctx.Err() // which a body may see late, when it has much to give
+		if err == nil {
+			stuck.Reset(stall)
+			n, err = resp.Body.Read(buf)
+			stuck.Stop()
+		}
 		if n > 0 {
 			if err := down.write(buf[:n]); err != nil {
 				return err
@@ -232,7 +249,7 @@ func (down *download) write(b []byte) error {
 	} else if m < len(b) {
 		return fmt.Errorf("%w: %w", ErrDest, io.ErrShortWrite)
 	}
-	down.received, down.pace.failures = n, 0
+	down.received, down.pace.failures, down.renewed = n, 0, false
 	down.meter.show(n)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -458,6 +459,85 @@ func TestDownloadDest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The time of a URL may end at any time. What was received is not asked for again.
+func TestDownloadRenewed(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		breaks         []int // after how many bytes the answers break
+		forbidden      []int // the requests that are refused
+		wanted, renews int
+		fails          bool
+	}{
+		{"at once", nil, []int{1}, 2, 1, false},
+		{"later", []int{100}, []int{2}, 3, 1, false},
+		{"each time", []int{100, 100, 100}, []int{1, 3, 5, 7}, 8, 4, false},
+		{"for good", nil, []int{1, 2}, 2, 1, true},
+		{"for good, later", []int{100}, []int{2, 3}, 3, 1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &file{content: content(1000), etag: `"1"`}
+				f.breaks = func() int {
+					if len(test.breaks) == 0 {
+						return -1
+					}
+					n := test.breaks[0]
+					test.breaks = test.breaks[1:]
+					return n
+				}
+				renews := 0
+				f.before = func(n int, w http.ResponseWriter, r *http.Request) bool {
+					if want := fmt.Sprint("renewed=", renews); renews > 0 && r.URL.RawQuery != want {
+						t.Errorf("request %d is for %q, want %q", n, r.URL.RawQuery, want)
+					}
+					if !slices.Contains(test.forbidden, n) {
+						return false
+					}
+					w.WriteHeader(http.StatusForbidden)
+					return true
+				}
+				var got bytes.Buffer
+				d := f.download(t, &got)
+				p := &progress{t: t, size: 1000, whole: func() bool { return got.Len() == 1000 }}
+				d.Progress = func(received, _ int64) { p.show(received) }
+				d.Renew = func(context.Context) (string, error) {
+					renews++
+					return fmt.Sprint(fileURL, "?renewed=", renews), nil
+				}
+				err := d.Run(t.Context())
+				if n := f.requests.count(); n != test.wanted || renews != test.renews {
+					t.Errorf("got %d requests and %d calls of Renew, want %d and %d", n, renews, test.wanted, test.renews)
+				}
+				if test.fails {
+					if !isStatus(err, http.StatusForbidden) {
+						t.Errorf("got %v", err)
+					}
+				} else if p.check(); err != nil || !bytes.Equal(got.Bytes(), f.content) {
+					t.Errorf("got %v and %d bytes", err, got.Len())
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &file{before: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}}
+		for _, address := range []string{"", "mailto:x", "media/x"} {
+			d := f.download(t, io.Discard)
+			d.Renew = func(context.Context) (string, error) { return address, nil }
+			if err := d.Run(t.Context()); !isStatus(err, http.StatusForbidden) {
+				t.Errorf("%q: got %v", address, err)
+			}
+		}
+		d := f.download(t, io.Discard)
+		d.Renew = func(context.Context) (string, error) { return "", errors.New("no") }
+		if err := d.Run(t.Context()); !isStatus(err, http.StatusForbidden) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 type writer func(p []byte) (int, error)

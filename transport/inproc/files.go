@@ -72,6 +72,10 @@ type exchange struct {
 
 	once   sync.Once
 	result chan result // gets one
+
+	mu    sync.Mutex
+	over  bool        // guarded by mu; the handler has returned
+	timer *time.Timer // guarded by mu; ends the exchange; nil until there is a deadline
 }
 
 type result struct {
@@ -96,6 +100,11 @@ func (e *exchange) serve(h http.Handler, r *http.Request) {
 func (e *exchange) finish(returned bool) {
 	e.body.stop(http.ErrBodyReadAfterClose)
 	e.cancel()
+	e.mu.Lock()
+	if e.over = true; e.timer != nil {
+		e.timer.Stop()
+	}
+	e.mu.Unlock()
 	if !returned {
 		e.end(errAborted)
 		return
@@ -214,6 +223,20 @@ func (e *exchange) EnableFullDuplex() error { return nil }
 // SetReadDeadline bounds the reading of the request's body.
 func (e *exchange) SetReadDeadline(t time.Time) error {
 	e.body.setDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline bounds the writing of the answer's body.
+func (e *exchange) SetWriteDeadline(t time.Time) error {
+	left := time.Until(t)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	if !t.IsZero() && !e.over {
+		e.timer = time.AfterFunc(left, func() { e.end(os.ErrDeadlineExceeded) })
+	}
 	return nil
 }
 

@@ -426,16 +426,53 @@ func TestReadDeadline(t *testing.T) {
 	}
 }
 
+// A handler need not wait for ever for a client that does not read.
+func TestWriteDeadline(t *testing.T) {
+	for name, test := range map[string]struct {
+		set  func(rc *http.ResponseController)
+		took time.Duration
+	}{
+		"later": {func(rc *http.ResponseController) { rc.SetWriteDeadline(time.Now().Add(time.Minute)) }, time.Minute},
+		"now": {func(rc *http.ResponseController) {
+			time.AfterFunc(time.Second, func() { rc.SetWriteDeadline(time.Unix(1, 0)) })
+		}, time.Second},
+		"none after all": {func(rc *http.ResponseController) {
+			rc.SetWriteDeadline(time.Now().Add(time.Minute))
+			rc.SetWriteDeadline(time.Time{})
+			time.AfterFunc(time.Hour, func() { rc.SetWriteDeadline(time.Now()) })
+		}, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+				start := time.Now()
+				test.set(http.NewResponseController(w))
+				w.Write([]byte("hi"))
+				if _, err := w.Write([]byte("more")); err == nil || time.Since(start) != test.took {
+					t.Errorf("got %v after %v, want an error after %v", err, time.Since(start), test.took)
+				}
+			}, func(t *testing.T, client *http.Client) {
+				resp, err := client.Get(base)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				io.ReadFull(resp.Body, make([]byte, 2))
+				time.Sleep(2 * time.Hour)
+				if _, err := io.ReadAll(resp.Body); err == nil {
+					t.Error("the answer is complete")
+				}
+			})
+		})
+	}
+}
+
 func TestResponseController(t *testing.T) {
 	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		for name, err := range map[string]error{"Flush": rc.Flush(), "EnableFullDuplex": rc.EnableFullDuplex(), "SetReadDeadline": rc.SetReadDeadline(time.Time{})} {
+		for name, err := range map[string]error{"Flush": rc.Flush(), "EnableFullDuplex": rc.EnableFullDuplex(), "SetReadDeadline": rc.SetReadDeadline(time.Time{}), "SetWriteDeadline": rc.SetWriteDeadline(time.Time{})} {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-		}
-		if err := rc.SetWriteDeadline(time.Now()); !errors.Is(err, http.ErrNotSupported) {
-			t.Errorf("SetWriteDeadline: got %v, want http.ErrNotSupported", err)
 		}
 		if _, _, err := rc.Hijack(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("Hijack: got %v, want http.ErrNotSupported", err)

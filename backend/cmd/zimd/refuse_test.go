@@ -27,6 +27,12 @@ func TestRefusals(t *testing.T) {
 		}
 		return path
 	}
+	keyed := func(name, key string, mode os.FileMode) string {
+		if err := os.Chmod(write(name+".key", key), mode); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
 	open := filepath.Join(dir, "open")
 	if err := os.Mkdir(open, 0o700); err != nil {
 		t.Fatal(err)
@@ -82,6 +88,11 @@ func TestRefusals(t *testing.T) {
 		{"burst", nil, "serve --send-burst=-1", 1, "--send-rate=-1"},
 		{"dev user", nil, "serve --dev --dev-user=alice,bob/2", 1, `"bob/2": the ID has a character that is not allowed`},
 		{"log level", nil, "serve --log-level=loud", usage, "loud"},
+		{"no quota", nil, "serve --media-quota=0 --listen=127.0.0.1:0 --db=zim.db", 1, "for no limit, use -1"},
+		{"open media directory", nil, "serve --db=zim.db --media-dir=" + open, 1, "everybody may write to the directory"},
+		{"media directory that is a file", nil, "serve --db=zim.db --media-dir=" + write("file", ""), 1, "file: not a directory"},
+		{"short key", nil, "serve --db=" + keyed("short", "shortsecret", 0o600), 1, "short.key has 11 bytes, it must have 32"},
+		{"open key", nil, "serve --db=" + keyed("opened", testSecret.Reveal(), 0o644), 1, "opened.key (mode -rw-r--r--): chmod 600 it"},
 		{"log format", nil, "serve --log-format=xml", usage, `"text","json"`},
 		{"token for nobody", nil, "token", usage, "--user"},
 		{"token for a wrong user", nil, "token --user=bob/2", 1, "the ID has a character that is not allowed"},

@@ -21,6 +21,7 @@ type serveCmd struct {
 	Origin        []string `help:"Web origins beside the server's own from which browsers may connect, as host patterns." placeholder:"HOST" env:"ZIM_ORIGIN" group:"Network"`
 
 	serviceFlags
+	mediaFlags
 
 	DB              string        `name:"db" help:"The database, one file; it is made if there is none. Default zim.db, with --dev a temporary one." placeholder:"PATH" env:"ZIM_DB"`
 	ShutdownTimeout time.Duration `help:"How long finishing may take after SIGINT or SIGTERM." default:"10s" env:"ZIM_SHUTDOWN_TIMEOUT"`
@@ -49,6 +50,9 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkQuota(); err != nil {
+		return err
+	}
 	// Before the database is touched: a second zimd by mistake is most often one with the same address.
 	ln, url, err := c.open(c.Dev)
 	if err != nil {
@@ -65,7 +69,13 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer st.Close()
-	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Logger: log, Origins: c.Origin, AddressHeader: c.AddressHeader})
+	files, err := c.files(path, log)
+	if err != nil {
+		return err
+	}
+	// After the backend has shut down: what is still on its way then is broken off, and can be resumed.
+	defer files.Close()
+	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Media: files, Logger: log, Origins: c.Origin, AddressHeader: c.AddressHeader})
 	if err != nil {
 		return err
 	}
@@ -109,10 +119,13 @@ func (c *serveCmd) database() (path string, remove func(), err error) {
 	return filepath.Join(dir, "zim.db"), func() { os.RemoveAll(dir) }, nil
 }
 
-// newWeb returns the HTTP server. What is beyond the WebSocket's handshake has deadlines of its own.
+// newWeb returns the HTTP server. What is beyond the WebSocket's handshake has deadlines of its own, and so have files, which take as
+// long as they get on.
 func newWeb(b *backend.Server, log *slog.Logger) *http.Server {
 	routes := http.NewServeMux()
-	routes.Handle("/v1", b)
+	for _, path := range []string{"/v1", "/v1/{$}", "/v1/media/"} {
+		routes.Handle(path, b)
+	}
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := b.Healthy(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
