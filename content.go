@@ -45,8 +45,8 @@ type CustomMessage struct {
 // they are. The sizes are zero where they are not known.
 type ImageMessage struct {
 	File
-	LargeImageDownloadURL string
-	ThumbnailDownloadURL  string
+	LargeImageDownloadUrl string
+	ThumbnailDownloadUrl  string
 	OriginalImageSize     image.Point
 	LargeImageSize        image.Point
 	ThumbnailSize         image.Point
@@ -67,7 +67,7 @@ type AudioMessage struct {
 type VideoMessage struct {
 	File
 	VideoDuration              time.Duration // whole seconds; required for a file that is sent
-	VideoFirstFrameDownloadURL string
+	VideoFirstFrameDownloadUrl string
 	VideoFirstFrameSize        image.Point
 }
 

@@ -62,7 +62,7 @@ func (z *ZIM) EditMessage(ctx context.Context, m *Message, config MessageEditCon
 		return nil, invalid(op, "%v", err)
 	}
 	resp, err := z.call(ctx, op, &wire.Request{Body: &wire.Request_EditMessage{EditMessage: &wire.EditMessageRequest{
-		Message: wireMessageRef(m), Content: data, ExtendedData: config.ExtendedData,
+		Message: wireMessageRef(m), Type: int32(content.Type()), Content: data, ExtendedData: config.ExtendedData,
 		MentionedUserIds: config.MentionedUserIDs, IsMentionAll: config.IsMentionAll, PushConfig: config.PushConfig.wire(),
 	}}})
 	if err != nil {

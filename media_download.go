@@ -119,13 +119,13 @@ func mediaURL(op string, c Content, fileType MediaFileType, index int) (string, 
 	case *ImageMessage:
 		switch fileType {
 		case MediaFileTypeLargeImage:
-			url = c.LargeImageDownloadURL
+			url = c.LargeImageDownloadUrl
 		case MediaFileTypeThumbnail:
-			url = c.ThumbnailDownloadURL
+			url = c.ThumbnailDownloadUrl
 		}
 	case *VideoMessage:
 		if fileType == MediaFileTypeVideoFirstFrame {
-			url = c.VideoFirstFrameDownloadURL
+			url = c.VideoFirstFrameDownloadUrl
 		}
 	}
 	if url == "" {

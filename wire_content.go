@@ -39,13 +39,13 @@ func (l *Limits) checkContent(op string, content Content) *Error {
 		}
 		return checkMessageText(op, "custom message", c.Message, l.CustomSize)
 	case *ImageMessage:
-		return l.checkFile(op, content, &c.File, 0, c.LargeImageDownloadURL, c.ThumbnailDownloadURL)
+		return l.checkFile(op, content, &c.File, 0, c.LargeImageDownloadUrl, c.ThumbnailDownloadUrl)
 	case *FileMessage:
 		return l.checkFile(op, content, &c.File, 0)
 	case *AudioMessage:
 		return l.checkFile(op, content, &c.File, c.AudioDuration)
 	case *VideoMessage:
-		return l.checkFile(op, content, &c.File, c.VideoDuration, c.VideoFirstFrameDownloadURL)
+		return l.checkFile(op, content, &c.File, c.VideoDuration, c.VideoFirstFrameDownloadUrl)
 	case *MultipleMessage:
 		return l.checkMultiple(op, c)
 	case *CombineMessage:
@@ -191,8 +191,8 @@ func encodeContent(content Content) ([]byte, error) {
 		return proto.Marshal(&wire.CustomContent{Message: c.Message, SubType: int32(c.SubType), SearchedContent: c.SearchedContent})
 	case *ImageMessage:
 		w := &wire.ImageContent{File: c.File.wire(), Size: wireSize(c.OriginalImageSize)}
-		w.LargeUrl, w.LargeSize = c.LargeImageDownloadURL, wireSize(c.LargeImageSize)
-		w.ThumbnailUrl, w.ThumbnailSize = c.ThumbnailDownloadURL, wireSize(c.ThumbnailSize)
+		w.LargeUrl, w.LargeSize = c.LargeImageDownloadUrl, wireSize(c.LargeImageSize)
+		w.ThumbnailUrl, w.ThumbnailSize = c.ThumbnailDownloadUrl, wireSize(c.ThumbnailSize)
 		return proto.Marshal(w)
 	case *FileMessage:
 		return proto.Marshal(&wire.FileContent{File: c.File.wire()})
@@ -201,7 +201,7 @@ func encodeContent(content Content) ([]byte, error) {
 	case *VideoMessage:
 		return proto.Marshal(&wire.VideoContent{
 			File: c.File.wire(), Duration: int64(c.VideoDuration / time.Second),
-			FirstFrameUrl: c.VideoFirstFrameDownloadURL, FirstFrameSize: wireSize(c.VideoFirstFrameSize),
+			FirstFrameUrl: c.VideoFirstFrameDownloadUrl, FirstFrameSize: wireSize(c.VideoFirstFrameSize),
 		})
 	case *MultipleMessage:
 		w := new(wire.MultipleContent)
@@ -269,8 +269,8 @@ func tryDecode(kind MessageType, data []byte, files *fileServer) Content {
 		if proto.Unmarshal(data, &c) == nil {
 			return &ImageMessage{
 				File: files.file(c.File), OriginalImageSize: point(c.Size),
-				LargeImageDownloadURL: files.resolve(c.File, c.LargeUrl), LargeImageSize: point(c.LargeSize),
-				ThumbnailDownloadURL: files.resolve(c.File, c.ThumbnailUrl), ThumbnailSize: point(c.ThumbnailSize),
+				LargeImageDownloadUrl: files.resolve(c.File, c.LargeUrl), LargeImageSize: point(c.LargeSize),
+				ThumbnailDownloadUrl: files.resolve(c.File, c.ThumbnailUrl), ThumbnailSize: point(c.ThumbnailSize),
 			}
 		}
 	case MessageTypeFile:
@@ -288,7 +288,7 @@ func tryDecode(kind MessageType, data []byte, files *fileServer) Content {
 		if proto.Unmarshal(data, &c) == nil {
 			return &VideoMessage{
 				File: files.file(c.File), VideoDuration: seconds(c.Duration),
-				VideoFirstFrameDownloadURL: c.FirstFrameUrl, VideoFirstFrameSize: point(c.FirstFrameSize),
+				VideoFirstFrameDownloadUrl: c.FirstFrameUrl, VideoFirstFrameSize: point(c.FirstFrameSize),
 			}
 		}
 	case MessageTypeMultiple:

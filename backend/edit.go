@@ -25,17 +25,21 @@ func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageReq
 		a.refuse(id, refused)
 		return
 	}
+	// Here, because it looks at files. What the user may do comes first in the answer.
+	content, bad := s.app.Limits.check(req.Type, req.Content, false)
+	if bad == nil && hasFiles(req.Type) {
+		content, bad = a.server.attachFiles(s.key, req.Type, content)
+	}
 	a.change(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
 		m, _, refused, err := c.message(req.Message)
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
-		if refused := c.editable(m); refused != nil {
-			return nil, refused, nil
+		if refused = c.editable(m); refused == nil && req.Type != m.Type {
+			refused = refuse(codeParamsInvalid, "the type of a message does not change")
 		}
-		content, refused := c.app.Limits.check(m.Type, req.Content, false)
-		if refused == nil && hasFiles(m.Type) {
-			content, refused = c.server.attachFiles(s.key, m.Type, content)
+		if refused == nil {
+			refused = bad
 		}
 		if refused != nil {
 			return nil, refused, nil

@@ -793,8 +793,10 @@ type EditMessageRequest struct {
 	MentionedUserIds []string               `protobuf:"bytes,4,rep,name=mentioned_user_ids,json=mentionedUserIds,proto3" json:"mentioned_user_ids,omitempty"`
 	IsMentionAll     bool                   `protobuf:"varint,5,opt,name=is_mention_all,json=isMentionAll,proto3" json:"is_mention_all,omitempty"`
 	PushConfig       *PushConfig            `protobuf:"bytes,6,opt,name=push_config,json=pushConfig,proto3" json:"push_config,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The message's type, which does not change.
+	Type          int32 `protobuf:"varint,7,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EditMessageRequest) Reset() {
@@ -867,6 +869,13 @@ func (x *EditMessageRequest) GetPushConfig() *PushConfig {
 		return x.PushConfig
 	}
 	return nil
+}
+
+func (x *EditMessageRequest) GetType() int32 {
+	if x != nil {
+		return x.Type
+	}
+	return 0
 }
 
 type RevokeMessageRequest struct {
@@ -3432,7 +3441,7 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\torder_key\x18\x03 \x01(\x03R\borderKey\x12!\n" +
 	"\ftimestamp_ms\x18\x04 \x01(\x03R\vtimestampMs\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\fR\acontent\x12;\n" +
-	"\freplied_info\x18\x06 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\"\x94\x02\n" +
+	"\freplied_info\x18\x06 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\"\xa8\x02\n" +
 	"\x12EditMessageRequest\x121\n" +
 	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12#\n" +
@@ -3440,7 +3449,8 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\x12mentioned_user_ids\x18\x04 \x03(\tR\x10mentionedUserIds\x12$\n" +
 	"\x0eis_mention_all\x18\x05 \x01(\bR\fisMentionAll\x128\n" +
 	"\vpush_config\x18\x06 \x01(\v2\x17.zim.wire.v1.PushConfigR\n" +
-	"pushConfig\"\xa8\x01\n" +
+	"pushConfig\x12\x12\n" +
+	"\x04type\x18\a \x01(\x05R\x04type\"\xa8\x01\n" +
 	"\x14RevokeMessageRequest\x121\n" +
 	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12#\n" +
 	"\rextended_data\x18\x02 \x01(\tR\fextendedData\x128\n" +

@@ -273,7 +273,7 @@ func TestNegativeScripts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, link := range []string{fileOf(m.Content).URL, m.Content.(*zim.ImageMessage).ThumbnailDownloadURL} {
+				for _, link := range []string{fileOf(m.Content).URL, m.Content.(*zim.ImageMessage).ThumbnailDownloadUrl} {
 					resp, err := h.srv.Client().Get(link)
 					if err != nil {
 						t.Fatal(err)
@@ -314,8 +314,8 @@ func TestServerFetchesNothing(t *testing.T) {
 			u := elsewhere.URL
 			for _, c := range []zim.Content{
 				&zim.FileMessage{File: zim.File{URL: u, Name: "x"}},
-				&zim.ImageMessage{File: zim.File{URL: u + "/a.png", Name: "x.png"}, LargeImageDownloadURL: u, ThumbnailDownloadURL: u},
-				&zim.VideoMessage{File: zim.File{URL: u, Name: "x.mp4"}, VideoFirstFrameDownloadURL: u},
+				&zim.ImageMessage{File: zim.File{URL: u + "/a.png", Name: "x.png"}, LargeImageDownloadUrl: u, ThumbnailDownloadUrl: u},
+				&zim.VideoMessage{File: zim.File{URL: u, Name: "x.mp4"}, VideoFirstFrameDownloadUrl: u},
 				&zim.MultipleMessage{MessageInfoList: []zim.Content{&zim.AudioMessage{File: zim.File{URL: u, Name: "x.mp3"}}}},
 			} {
 				if _, err := alice.SendMessage(t.Context(), c, zim.Peer("bob"), &zim.MessageSendConfig{PushConfig: &zim.PushConfig{Title: "t"}}); err != nil {

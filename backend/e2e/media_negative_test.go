@@ -158,7 +158,7 @@ func TestNegativeMedia(t *testing.T) {
 		"a Reader that fails":                  {file(broken(5 * mb)), zim.ErrMessageFileError},
 		"a negative size":                      {file(zim.File{Reader: zeros{}, Size: -1, Name: "x"}), zim.ErrMessageFileSizeInvalid},
 		"a URL of 501 bytes":                   {img(hosted(501)), zim.ErrMessageFileDownloadUrlNotFound},
-		"a thumbnail of 501 bytes":             {&zim.ImageMessage{File: hosted(30), ThumbnailDownloadURL: hosted(501).URL}, zim.ErrMessageFileDownloadUrlNotFound},
+		"a thumbnail of 501 bytes":             {&zim.ImageMessage{File: hosted(30), ThumbnailDownloadUrl: hosted(501).URL}, zim.ErrMessageFileDownloadUrlNotFound},
 		"11 images":                            {list(img(hosted(30)), 11), zim.ErrCommonParamsInvalid},
 		"21 texts":                             {list(&zim.TextMessage{Message: "x"}, 21), zim.ErrCommonParamsInvalid},
 		"nothing":                              {list(nil, 0), zim.ErrCommonParamsInvalid},

@@ -428,8 +428,8 @@ func TestNoMedia(t *testing.T) {
 	onEach(t, &zimtest.Options{Config: without}, func(t *testing.T, srv *zimtest.Server, dialer transport.Dialer) {
 		alice, bob := device(t, srv, dialer, "alice", "one"), device(t, srv, dialer, "bob", "one")
 		const link = "https://cdn.example/a.png"
-		alice.sendMedia(&zim.ImageMessage{File: zim.File{URL: link, Name: "a.png"}, ThumbnailDownloadURL: link + "?t"}, zim.Peer("bob"), nil)
-		if c := bob.message("(Image)").Content.(*zim.ImageMessage); c.URL != link || c.ThumbnailDownloadURL != link+"?t" {
+		alice.sendMedia(&zim.ImageMessage{File: zim.File{URL: link, Name: "a.png"}, ThumbnailDownloadUrl: link + "?t"}, zim.Peer("bob"), nil)
+		if c := bob.message("(Image)").Content.(*zim.ImageMessage); c.URL != link || c.ThumbnailDownloadUrl != link+"?t" {
 			t.Errorf("bob got %+v", c)
 		}
 		quiet(bob)

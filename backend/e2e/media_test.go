@@ -34,10 +34,10 @@ func TestMedia(t *testing.T) {
 				return c.(*zim.AudioMessage).AudioDuration == seconds
 			}},
 			{"movie.mp4", noise(70_000), func(f zim.File) zim.Content {
-				return &zim.VideoMessage{File: f, VideoDuration: seconds, VideoFirstFrameDownloadURL: "https://cdn.example/f.jpg", VideoFirstFrameSize: image.Pt(64, 48)}
+				return &zim.VideoMessage{File: f, VideoDuration: seconds, VideoFirstFrameDownloadUrl: "https://cdn.example/f.jpg", VideoFirstFrameSize: image.Pt(64, 48)}
 			}, func(c zim.Content) bool {
 				v := c.(*zim.VideoMessage)
-				return v.VideoDuration == seconds && v.VideoFirstFrameDownloadURL == "https://cdn.example/f.jpg" && v.VideoFirstFrameSize == image.Pt(64, 48)
+				return v.VideoDuration == seconds && v.VideoFirstFrameDownloadUrl == "https://cdn.example/f.jpg" && v.VideoFirstFrameSize == image.Pt(64, 48)
 			}},
 		} {
 			path := onDisk(t, test.name, test.content)
@@ -110,7 +110,7 @@ func TestImageVersions(t *testing.T) {
 				fileType zim.MediaFileType
 				url      string
 				size     image.Point
-			}{{zim.MediaFileTypeLargeImage, c.LargeImageDownloadURL, test.large}, {zim.MediaFileTypeThumbnail, c.ThumbnailDownloadURL, test.little}} {
+			}{{zim.MediaFileTypeLargeImage, c.LargeImageDownloadUrl, test.large}, {zim.MediaFileTypeThumbnail, c.ThumbnailDownloadUrl, test.little}} {
 				got := bob.download(m, version.fileType, 0)
 				if status, body := get(t, srv, version.url); status != 200 || !bytes.Equal(body, got) {
 					t.Errorf("%s, %v: %d and %d bytes", test.name, version.fileType, status, len(body))

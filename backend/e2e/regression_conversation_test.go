@@ -154,3 +154,39 @@ func TestConversationOfLeftGroup(t *testing.T) {
 		}
 	})
 }
+
+// With slow handlers and little room for events, a device stopped asking until the next heartbeat, and asked without a pause when
+// the last events that waited left no room for what belongs together.
+func TestConversationOfSlowHandlers(t *testing.T) {
+	onEach(t, &zimtest.Options{App: several}, func(t *testing.T, srv *zimtest.Server, dialer transport.Dialer) {
+		a, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: dialer, EventBuffer: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(a.Destroy)
+		messages, total := 0, 0
+		zim.On(a, func(_ context.Context, e zim.Event) {
+			switch e := e.(type) {
+			case *zim.PeerMessageReceived:
+				messages += len(e.Messages)
+			case *zim.ConversationTotalUnreadMessageCountUpdated:
+				total = e.TotalUnreadMessageCount
+			}
+			// The handler needs what the one who asks for events may hold.
+			a.QueryConversation(t.Context(), zim.Peer("bob"))
+			time.Sleep(time.Millisecond)
+		})
+		login(t, srv, a, "alice")
+		b := device(t, srv, dialer, "bob", "one")
+		for range 20 {
+			m := b.send(zim.Peer("alice"), "hello", &zim.MessageSendConfig{MentionedUserIDs: []string{"alice"}})
+			_, err := b.ReplyMessage(t.Context(), &zim.TextMessage{Message: "reply"}, m, nil)
+			b.must(err)
+		}
+		time.Sleep(5 * time.Second) // half of the time between heartbeats
+		synctest.Wait()
+		if messages != 40 || total != 40 {
+			t.Errorf("got %d messages and a total of %d, want 40", messages, total)
+		}
+	})
+}
