@@ -25,8 +25,14 @@ type chats struct {
 	lagging bool                              // guarded by mu; there was no room for an event
 	total   int64                             // guarded by mu; what was told last
 	told    bool                              // guarded by mu; total was told since the last login
-	waiters []chan struct{}                   // guarded by mu; who waits until nothing is touched
+	waiters []*settling                       // guarded by mu
 	drafts  map[ConversationRef]string        // guarded by mu
+}
+
+// A settling is a call that waits until what was touched before it was told.
+type settling struct {
+	answers int // that are still to come
+	done    chan struct{}
 }
 
 // maxKnown is how many conversations are remembered before all are forgotten, and maxAsked how many are asked for at once.
@@ -125,9 +131,19 @@ func (c *chats) disconnected() {
 // release lets go those who wait. The caller holds mu.
 func (c *chats) release() {
 	for _, w := range c.waiters {
-		close(w)
+		close(w.done)
 	}
 	c.waiters = nil
+}
+
+// arrived counts an answer for those who wait. The caller holds mu.
+func (c *chats) arrived() {
+	c.waiters = slices.DeleteFunc(c.waiters, func(w *settling) bool {
+		if w.answers--; w.answers == 0 {
+			close(w.done)
+		}
+		return w.answers == 0
+	})
 }
 
 // settle waits until what was touched so far was told, unless that can take for ever.
@@ -138,11 +154,12 @@ func (c *chats) settle(ctx context.Context) {
 		c.mu.Unlock()
 		return
 	}
-	done := make(chan struct{})
-	c.waiters = append(c.waiters, done)
+	// What is touched from now on does not count, however much it is.
+	w := &settling{answers: 1 + (len(c.dirty)+maxAsked-1)/maxAsked, done: make(chan struct{})}
+	c.waiters = append(c.waiters, w)
 	c.mu.Unlock()
 	select {
-	case <-done:
+	case <-w.done:
 	case <-ctx.Done():
 	}
 }
@@ -217,6 +234,7 @@ func (c *chats) answered(conn transport.Pipeline, resp *wire.Response, err error
 		}
 		d.push(&ConversationSyncStateChanged{State: state})
 	}
+	c.arrived()
 	if failed {
 		c.release() // the next heartbeat, or the next connection, tries again
 	}
@@ -260,6 +278,9 @@ func (c *chats) changed(list *wire.Conversations, files *fileServer) {
 			tell(ConversationEventDeleted, old)
 		}
 	}
+	for _, w := range list.Left {
+		c.dirty[conversationRef(w)] = true
+	}
 	for _, ref := range c.asked {
 		if !answered[ref] && ref.ID != "" {
 			c.dirty[ref] = true // the answer had no room for it
@@ -280,9 +301,10 @@ func (c *chats) push(e *ConversationChanged) {
 	}
 	for _, info := range e.InfoList {
 		c.dirty[info.Conversation.Ref()] = true
-		if info.Event == ConversationEventAdded {
+		switch info.Event {
+		case ConversationEventAdded:
 			delete(c.known, info.Conversation.Ref())
-		} else if info.Event == ConversationEventDeleted {
+		case ConversationEventDeleted:
 			c.known[info.Conversation.Ref()] = info.Conversation
 		}
 	}
@@ -358,9 +380,12 @@ func (c *chats) sent(ctx context.Context, m *Message, err *Error) {
 		}
 	default:
 		c.dirty[m.Conversation] = true
+		c.mu.Unlock()
+		c.settle(ctx)
+		return
 	}
 	c.mu.Unlock()
-	c.settle(ctx)
+	c.refresh()
 }
 
 // queried makes conversations of w, and remembers them, so that later events tell of updates.

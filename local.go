@@ -336,6 +336,7 @@ func (z *ZIM) InsertMessageToLocalDB(ctx context.Context, content Content, c Con
 	switch content.(type) {
 	case nil, *CommandMessage, *TipsMessage, *RevokeMessage:
 		return nil, invalid(op, "a %T can't be inserted", content)
+	default:
 	}
 	if e := checkUserID(op, "sender", senderUserID); e != nil {
 		return nil, e

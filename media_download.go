@@ -127,6 +127,7 @@ func mediaURL(op string, c Content, fileType MediaFileType, index int) (string, 
 		if fileType == MediaFileTypeVideoFirstFrame {
 			url = c.VideoFirstFrameDownloadUrl
 		}
+	default:
 	}
 	if url == "" {
 		return "", &Error{Op: op, Code: ErrMessageFileTypeUnsupported, Message: "the message has no such file"}

@@ -112,6 +112,7 @@ func checkCombine(op string, c *CombineMessage) *Error {
 		switch m.Content.(type) {
 		case *CommandMessage, *BarrageMessage, *RevokeMessage, *TipsMessage:
 			return invalid(op, "message %d of those to be combined is a %T", i, m.Content)
+		default:
 		}
 	}
 	return nil
@@ -190,17 +191,17 @@ func encodeContent(content Content) ([]byte, error) {
 	case *CustomMessage:
 		return proto.Marshal(&wire.CustomContent{Message: c.Message, SubType: int32(c.SubType), SearchedContent: c.SearchedContent})
 	case *ImageMessage:
-		w := &wire.ImageContent{File: c.File.wire(), Size: wireSize(c.OriginalImageSize)}
+		w := &wire.ImageContent{File: c.wire(), Size: wireSize(c.OriginalImageSize)}
 		w.LargeUrl, w.LargeSize = c.LargeImageDownloadUrl, wireSize(c.LargeImageSize)
 		w.ThumbnailUrl, w.ThumbnailSize = c.ThumbnailDownloadUrl, wireSize(c.ThumbnailSize)
 		return proto.Marshal(w)
 	case *FileMessage:
-		return proto.Marshal(&wire.FileContent{File: c.File.wire()})
+		return proto.Marshal(&wire.FileContent{File: c.wire()})
 	case *AudioMessage:
-		return proto.Marshal(&wire.AudioContent{File: c.File.wire(), Duration: int64(c.AudioDuration / time.Second)})
+		return proto.Marshal(&wire.AudioContent{File: c.wire(), Duration: int64(c.AudioDuration / time.Second)})
 	case *VideoMessage:
 		return proto.Marshal(&wire.VideoContent{
-			File: c.File.wire(), Duration: int64(c.VideoDuration / time.Second),
+			File: c.wire(), Duration: int64(c.VideoDuration / time.Second),
 			FirstFrameUrl: c.VideoFirstFrameDownloadUrl, FirstFrameSize: wireSize(c.VideoFirstFrameSize),
 		})
 	case *MultipleMessage:

@@ -148,7 +148,9 @@ func (a *attachment) queryConversations(s *session, id uint64, req *wire.QueryCo
 		for i, m := range list {
 			if size > maxPageBytes {
 				resp.More = true
-				list = list[:i]
+				if req.Since != nil {
+					resp.Left = refsOf(list[i:], r.self.UserID)
+				}
 				break
 			}
 			w, err := r.describe(m)
@@ -167,6 +169,14 @@ func (a *attachment) queryConversations(s *session, id uint64, req *wire.QueryCo
 		}
 		return &wire.Response{Body: &wire.Response_Conversations{Conversations: resp}}, nil, nil
 	})
+}
+
+func refsOf(list []*store.Member, userID string) []*wire.ConversationRef {
+	refs := make([]*wire.ConversationRef, len(list))
+	for i, m := range list {
+		refs[i] = refOf(m.Conversation, userID)
+	}
+	return refs
 }
 
 // chosen returns the conversations that are asked for. Those that are not in the list go to resp.Missing.
@@ -200,8 +210,8 @@ func (r *reader) chosen(req *wire.QueryConversationsRequest, resp *wire.Conversa
 			}
 			if m == nil || !m.Listed() {
 				resp.Missing = append(resp.Missing, refOf(c, r.self.UserID))
-			} else if list = append(list, m); len(list) == maxConversationPage {
-				break
+			} else {
+				list = append(list, m)
 			}
 		}
 		return list, nil, nil

@@ -453,8 +453,10 @@ type Conversations struct {
 	// Those of refs that the user does not have.
 	Missing []*ConversationRef `protobuf:"bytes,2,rep,name=missing,proto3" json:"missing,omitempty"`
 	// Whether the list goes on.
-	More          bool  `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
-	TotalUnread   int64 `protobuf:"varint,4,opt,name=total_unread,json=totalUnread,proto3" json:"total_unread,omitempty"`
+	More        bool  `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	TotalUnread int64 `protobuf:"varint,4,opt,name=total_unread,json=totalUnread,proto3" json:"total_unread,omitempty"`
+	// Those with events behind the position that had no room here.
+	Left          []*ConversationRef `protobuf:"bytes,5,rep,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -515,6 +517,13 @@ func (x *Conversations) GetTotalUnread() int64 {
 		return x.TotalUnread
 	}
 	return 0
+}
+
+func (x *Conversations) GetLeft() []*ConversationRef {
+	if x != nil {
+		return x.Left
+	}
+	return nil
 }
 
 type QueryTotalUnreadRequest struct {
@@ -932,12 +941,13 @@ const file_zim_wire_v1_conversation_proto_rawDesc = "" +
 	"\x11ConversationPlace\x12\x1b\n" +
 	"\tis_pinned\x18\x01 \x01(\bR\bisPinned\x12\x1b\n" +
 	"\torder_key\x18\x02 \x01(\x03R\borderKey\x12.\n" +
-	"\x03ref\x18\x03 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\x03ref\"\xbf\x01\n" +
+	"\x03ref\x18\x03 \x01(\v2\x1c.zim.wire.v1.ConversationRefR\x03ref\"\xf1\x01\n" +
 	"\rConversations\x12?\n" +
 	"\rconversations\x18\x01 \x03(\v2\x19.zim.wire.v1.ConversationR\rconversations\x126\n" +
 	"\amissing\x18\x02 \x03(\v2\x1c.zim.wire.v1.ConversationRefR\amissing\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12!\n" +
-	"\ftotal_unread\x18\x04 \x01(\x03R\vtotalUnread\"R\n" +
+	"\ftotal_unread\x18\x04 \x01(\x03R\vtotalUnread\x120\n" +
+	"\x04left\x18\x05 \x03(\v2\x1c.zim.wire.v1.ConversationRefR\x04left\"R\n" +
 	"\x17QueryTotalUnreadRequest\x127\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1f.zim.wire.v1.ConversationFilterR\x06filter\"#\n" +
 	"\vTotalUnread\x12\x14\n" +
@@ -999,16 +1009,17 @@ var file_zim_wire_v1_conversation_proto_depIdxs = []int32{
 	12, // 7: zim.wire.v1.ConversationPlace.ref:type_name -> zim.wire.v1.ConversationRef
 	0,  // 8: zim.wire.v1.Conversations.conversations:type_name -> zim.wire.v1.Conversation
 	12, // 9: zim.wire.v1.Conversations.missing:type_name -> zim.wire.v1.ConversationRef
-	2,  // 10: zim.wire.v1.QueryTotalUnreadRequest.filter:type_name -> zim.wire.v1.ConversationFilter
-	12, // 11: zim.wire.v1.ChangeConversationsRequest.refs:type_name -> zim.wire.v1.ConversationRef
-	9,  // 12: zim.wire.v1.ChangeConversationsRequest.mark:type_name -> zim.wire.v1.ConversationMark
-	12, // 13: zim.wire.v1.ChangeConversationsResponse.failed:type_name -> zim.wire.v1.ConversationRef
-	12, // 14: zim.wire.v1.ReadConversationRequest.conversation:type_name -> zim.wire.v1.ConversationRef
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	12, // 10: zim.wire.v1.Conversations.left:type_name -> zim.wire.v1.ConversationRef
+	2,  // 11: zim.wire.v1.QueryTotalUnreadRequest.filter:type_name -> zim.wire.v1.ConversationFilter
+	12, // 12: zim.wire.v1.ChangeConversationsRequest.refs:type_name -> zim.wire.v1.ConversationRef
+	9,  // 13: zim.wire.v1.ChangeConversationsRequest.mark:type_name -> zim.wire.v1.ConversationMark
+	12, // 14: zim.wire.v1.ChangeConversationsResponse.failed:type_name -> zim.wire.v1.ConversationRef
+	12, // 15: zim.wire.v1.ReadConversationRequest.conversation:type_name -> zim.wire.v1.ConversationRef
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_zim_wire_v1_conversation_proto_init() }

@@ -200,8 +200,9 @@ func says(c zim.Content) string {
 		return c.Message
 	case *zim.RevokeMessage:
 		return "(revoked " + c.OriginalTextMessageContent + ")"
+	default:
+		return fmt.Sprintf("(%v)", c.Type())
 	}
-	return fmt.Sprintf("(%v)", c.Type())
 }
 
 func receipts(infos []zim.MessageReceiptInfo) string {

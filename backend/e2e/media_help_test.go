@@ -171,8 +171,9 @@ func fileOf(c zim.Content) *zim.File {
 		return &c.File
 	case *zim.VideoMessage:
 		return &c.File
+	default:
+		return new(zim.File)
 	}
-	return new(zim.File)
 }
 
 // items returns the items of a message.

@@ -43,6 +43,7 @@ func sayContent(c zim.Content) string {
 		what = fmt.Sprintf("%s (%s)", c.Title, c.Summary)
 	case *zim.RevokeMessage:
 		what = "was: " + c.OriginalTextMessageContent
+	default:
 	}
 	return fmt.Sprintf("%v %s", c.Type(), strings.TrimSpace(what))
 }

@@ -170,9 +170,9 @@ func (down *download) try(ctx context.Context) error {
 			continue
 		case down.received == down.total:
 			return nil
-		case err == io.EOF && down.total < 0:
+		case errors.Is(err, io.EOF) && down.total < 0:
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			err = io.ErrUnexpectedEOF
 		case errors.Is(context.Cause(ctx), errStalled):
 			err = errStalled
