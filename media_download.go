@@ -24,6 +24,9 @@ type MediaDownloadConfig struct {
 // which: the original, for images also the large image and the thumbnail, for videos also the first frame. If the time of a URL of the
 // service's own is over, DownloadMediaFile asks for another one. A nil config means the zero MediaDownloadConfig.
 //
+// The URL of a file that is hosted elsewhere is whatever its sender wrote, and is fetched from wherever this program runs: look at
+// File.URL first where that matters.
+//
 // It fails with [ErrMessageFileTypeUnsupported] if the message has no such file, with [ErrMessageFileDownloadLimit] if the file is larger than
 // 200 MB (Limits.DownloadSize), with [ErrMessageFileDownloadUrlNotFound] if it is gone, with [ErrMessageFileClientError] if dst
 // fails, and with [ErrMessageFileDownloadFailed] otherwise. What was written to dst until then is of no use.
