@@ -275,8 +275,8 @@ type ConversationDeleteConfig struct {
 	KeepServerConversation bool
 }
 
-// DeleteConversation takes a conversation off the user's list. Its messages stay, and the next one brings it back. To delete
-// them too, call [ZIM.DeleteAllMessage] first. A nil config means the zero ConversationDeleteConfig. It fails with
+// DeleteConversation takes a conversation off the user's list, at the service and on this device. Its messages stay, and the next one
+// brings it back. To delete them too, call [ZIM.DeleteAllMessage] first. A nil config means the zero ConversationDeleteConfig. It fails with
 // [ErrConversationConversationDoesNotExist].
 func (z *ZIM) DeleteConversation(ctx context.Context, c ConversationRef, config *ConversationDeleteConfig) error {
 	const op = "DeleteConversation"
@@ -284,13 +284,20 @@ func (z *ZIM) DeleteConversation(ctx context.Context, c ConversationRef, config 
 	if e != nil {
 		return e
 	}
-	local := s.feed.chats.forget(c, config != nil && config.KeepServerConversation)
-	if local || config != nil && config.KeepServerConversation {
+	chats := s.feed.chats
+	if config != nil && config.KeepServerConversation {
+		chats.forget(c, true)
 		return nil
 	}
 	_, err := z.changeConversations(ctx, op, []ConversationRef{c}, &wire.ChangeConversationsRequest{
 		Change: &wire.ChangeConversationsRequest_Delete{Delete: true},
 	})
+	if CodeOf(err) == ErrConversationConversationDoesNotExist && chats.local(c) != nil {
+		err = nil
+	}
+	if err == nil {
+		chats.forget(c, false) // also if this device did not know that the service has it, too
+	}
 	return err
 }
 

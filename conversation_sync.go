@@ -17,16 +17,17 @@ type chats struct {
 	feed *feed
 
 	mu      sync.Mutex
-	conn    transport.Pipeline                // guarded by mu; nil unless connected
-	known   map[ConversationRef]*Conversation // guarded by mu
-	dirty   map[ConversationRef]bool          // guarded by mu; touched, and not asked for yet
-	asking  bool                              // guarded by mu; a request is under way on conn
-	asked   []ConversationRef                 // guarded by mu; what it asks for
-	lagging bool                              // guarded by mu; there was no room for an event
-	total   int64                             // guarded by mu; what was told last
-	told    bool                              // guarded by mu; total was told since the last login
-	waiters []*settling                       // guarded by mu
-	drafts  map[ConversationRef]string        // guarded by mu
+	conn    transport.Pipeline                         // guarded by mu; nil unless connected
+	known   map[ConversationRef]*Conversation          // guarded by mu
+	dirty   map[ConversationRef]bool                   // guarded by mu; touched, and not asked for yet
+	asking  bool                                       // guarded by mu; a request is under way on conn
+	asked   []ConversationRef                          // guarded by mu; what it asks for
+	lagging bool                                       // guarded by mu; there was no room for an event
+	untold  map[ConversationRef]ConversationChangeInfo // guarded by mu; of those that only this device has, what there was no room for
+	total   int64                                      // guarded by mu; what was told last
+	told    bool                                       // guarded by mu; total was told since the last login
+	waiters []*settling                                // guarded by mu
+	drafts  map[ConversationRef]string                 // guarded by mu
 }
 
 // A settling is a call that waits until what was touched before it was told.
@@ -54,6 +55,7 @@ func (c *chats) load() {
 
 func (c *chats) clear() {
 	c.known, c.dirty, c.asked = make(map[ConversationRef]*Conversation), make(map[ConversationRef]bool), nil
+	c.untold = make(map[ConversationRef]ConversationChangeInfo)
 }
 
 // again takes note that what was asked for was not answered. The caller holds mu.
@@ -97,7 +99,14 @@ func (c *chats) drop(refs []*wire.ConversationRef) {
 	for _, w := range refs {
 		ref := conversationRef(w)
 		delete(c.known, ref)
-		c.dirty[ref] = true // of what has come since, the event takes back what was told
+		c.dirty[ref] = true
+	}
+	// Of a message that this device has sent since, there may be word already, which the event takes back.
+	for ref, v := range c.known {
+		if !v.local {
+			delete(c.known, ref)
+			c.dirty[ref] = true
+		}
 	}
 	// The total has changed.
 	c.dirty[ConversationRef{}] = true
@@ -158,10 +167,7 @@ func (c *chats) settle(ctx context.Context) {
 	w := &settling{answers: 1 + (len(c.dirty)+maxAsked-1)/maxAsked, done: make(chan struct{})}
 	c.waiters = append(c.waiters, w)
 	c.mu.Unlock()
-	select {
-	case <-w.done:
-	case <-ctx.Done():
-	}
+	patiently(ctx, w.done)
 }
 
 // refresh asks for the conversations that were touched.
@@ -188,6 +194,7 @@ func (c *chats) refresh() {
 	}
 	if len(req.Refs) == 0 && !total {
 		c.asked = nil
+		c.release()
 		c.mu.Unlock()
 		return
 	}
@@ -221,10 +228,11 @@ func (c *chats) answered(conn transport.Pipeline, resp *wire.Response, err error
 		tellTotal()
 		d.push(&ConversationSyncStateChanged{State: ConversationSyncStateStarted})
 	}
+	stuck := failed
 	if failed {
 		c.again()
 	} else {
-		c.changed(list, files)
+		stuck = !c.changed(list, files, syncing)
 		tellTotal()
 	}
 	if syncing {
@@ -235,17 +243,18 @@ func (c *chats) answered(conn transport.Pipeline, resp *wire.Response, err error
 		d.push(&ConversationSyncStateChanged{State: state})
 	}
 	c.arrived()
-	if failed {
+	if stuck {
 		c.release() // the next heartbeat, or the next connection, tries again
 	}
 	c.mu.Unlock()
-	if !failed {
+	if !stuck {
 		c.refresh()
 	}
 }
 
-// changed tells what is new of conversations. The caller holds mu.
-func (c *chats) changed(list *wire.Conversations, files *fileServer) {
+// changed tells what is new of conversations. It reports false if the answer says nothing of what was asked for, so that asking again
+// at once would not help. The caller holds mu.
+func (c *chats) changed(list *wire.Conversations, files *fileServer, syncing bool) bool {
 	conversations, _ := c.wants()
 	if len(c.known) > maxKnown {
 		clear(c.known)
@@ -278,44 +287,72 @@ func (c *chats) changed(list *wire.Conversations, files *fileServer) {
 			tell(ConversationEventDeleted, old)
 		}
 	}
-	for _, w := range list.Left {
-		c.dirty[conversationRef(w)] = true
+	if syncing {
+		for _, w := range list.Left {
+			c.dirty[conversationRef(w)] = true
+		}
 	}
+	useful := len(c.asked) == 0
 	for _, ref := range c.asked {
-		if !answered[ref] && ref.ID != "" {
+		if answered[ref] || ref.ID == "" {
+			useful = true
+		} else {
 			c.dirty[ref] = true // the answer had no room for it
 		}
 	}
 	c.asked = nil
-	if !conversations || len(e.InfoList) == 0 {
-		return
+	if conversations && len(e.InfoList) > 0 {
+		c.push(e)
 	}
-	c.push(e)
+	return useful
 }
 
 // push queues an event, or has its conversations asked for again later. The caller holds mu.
 func (c *chats) push(e *ConversationChanged) {
 	d := c.feed.z.dispatch
-	if d.tryPush(queued{event: e, count: len(e.InfoList), bytes: 512 * len(e.InfoList)}) {
-		return
-	}
-	for _, info := range e.InfoList {
-		c.dirty[info.Conversation.Ref()] = true
-		switch info.Event {
-		case ConversationEventAdded:
-			delete(c.known, info.Conversation.Ref())
-		case ConversationEventDeleted:
-			c.known[info.Conversation.Ref()] = info.Conversation
+	for !c.lagging {
+		if d.tryPush(queued{event: e, count: len(e.InfoList), bytes: 512 * len(e.InfoList)}) {
+			return
 		}
+		c.lagging = d.whenHalf(c.resume) // if not, handlers caught up just now
 	}
-	if c.lagging = d.whenHalf(c.resume); c.lagging {
-		c.release()
+	c.release()
+	for _, info := range e.InfoList {
+		c.later(info)
 	}
+}
+
+// later takes note of what there was no room for. The caller holds mu.
+func (c *chats) later(info ConversationChangeInfo) {
+	ref := info.Conversation.Ref()
+	if before, ok := c.untold[ref]; ok && before.Event == ConversationEventAdded && info.Event != ConversationEventDeleted {
+		info.Event = ConversationEventAdded
+	}
+	switch {
+	case info.Conversation.local:
+		if len(c.untold) < maxKnown {
+			c.untold[ref] = info // the service can't repeat it
+		}
+		return
+	case info.Event == ConversationEventAdded:
+		delete(c.known, ref)
+	case info.Event == ConversationEventDeleted:
+		c.known[ref] = info.Conversation
+	}
+	c.dirty[ref] = true
 }
 
 func (c *chats) resume() {
 	c.mu.Lock()
 	c.lagging = false
+	if len(c.untold) > 0 {
+		e := new(ConversationChanged)
+		for _, info := range c.untold {
+			e.InfoList = append(e.InfoList, info)
+		}
+		clear(c.untold)
+		c.push(e)
+	}
 	c.mu.Unlock()
 	c.refresh()
 }
@@ -410,36 +447,6 @@ func (c *chats) newest(ref ConversationRef, key int64) int64 {
 		return max(v.OrderKey+1, key)
 	}
 	return key
-}
-
-// alter changes what this device alone has of a conversation, and tells it. A conversation that is not there is made.
-func (c *chats) alter(ref ConversationRef, change func(v *Conversation, drafts map[ConversationRef]string)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	event := ConversationEventUpdated
-	v := new(Conversation)
-	if old := c.known[ref]; old != nil {
-		*v = *old
-	} else {
-		event = ConversationEventAdded
-		*v = Conversation{ConversationID: ref.ID, Type: ref.Type, NotificationStatus: ConversationNotificationStatusNotify, local: true}
-		v.OrderKey = orderKeyAt(time.Now())
-	}
-	change(v, c.drafts)
-	c.known[ref] = v
-	if conversations, _ := c.wants(); conversations {
-		c.push(&ConversationChanged{InfoList: []ConversationChangeInfo{{Event: event, Conversation: v}}})
-	}
-}
-
-// local returns a conversation that only this device has, or nil.
-func (c *chats) local(ref ConversationRef) *Conversation {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if v := c.known[ref]; v != nil && v.local {
-		return v
-	}
-	return nil
 }
 
 // forget forgets a conversation if only this device has it, or in any case. It reports whether only this device had it.

@@ -3,6 +3,7 @@ package zim_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,11 +29,13 @@ func TestCallsReturnUnderConstantTraffic(t *testing.T) {
 		changed := 0
 		zim.On(c.ZIM, func(_ context.Context, e *zim.ConversationChanged) { changed++ })
 		c.login(t)
-		queries, busy := 0, true
+		var queries atomic.Int64 // the service goes on while the test looks
+		var busy atomic.Bool
+		busy.Store(true)
 		c.ft.OnRequest(func(conn *faketransport.Conn, req *wire.Request) *wire.Response {
 			switch b := req.Body.(type) {
 			case *wire.Request_QueryConversations:
-				if queries++; busy && queries < 1000 {
+				if n := queries.Add(1); busy.Load() && n < 1000 {
 					c.ft.Push(faketransport.Text("bob", "more"))
 					time.Sleep(time.Millisecond) // until it is there
 				}
@@ -49,10 +52,10 @@ func TestCallsReturnUnderConstantTraffic(t *testing.T) {
 		if err := c.ClearConversationUnreadMessageCount(t.Context(), zim.Peer("bob")); err != nil {
 			t.Fatal(err)
 		}
-		if queries > 10 {
-			t.Errorf("the call returned after %d queries", queries)
+		if n := queries.Load(); n > 10 {
+			t.Errorf("the call returned after %d queries", n)
 		}
-		busy = false
+		busy.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if changed == 0 {

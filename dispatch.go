@@ -3,7 +3,9 @@ package zim
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +49,8 @@ type dispatcher struct {
 	limit  int          // immutable; how many messages and other events may be queued
 	log    *slog.Logger // immutable
 
+	handled atomic.Uint64 // a bit for each kind that has a handler: every message asks, and must not wait for mu
+
 	mu       sync.Mutex
 	handlers [kindCount]func(context.Context, Event) // guarded by mu
 	queue    []queued                                // guarded by mu
@@ -79,13 +83,16 @@ func (d *dispatcher) set(kind eventKind, h func(context.Context, Event)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.handlers[kind] = h
+	if h != nil {
+		d.handled.Or(1 << kind)
+	} else {
+		d.handled.And(^uint64(1 << kind))
+	}
 }
 
 // wants reports whether somebody handles events of a kind. It saves making events that nobody wants.
 func (d *dispatcher) wants(kind eventKind) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.handlers[kind] != nil || d.handlers[kindAny] != nil
+	return d.handled.Load()&(1<<kind|1<<kindAny) != 0
 }
 
 // push queues an event that must not be missed and can't be repeated. There are few of them.
@@ -111,7 +118,8 @@ func (d *dispatcher) tryPush(q queued) bool {
 func (d *dispatcher) drop(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dropped += n; !d.running && !d.over {
+	d.dropped += min(n, math.MaxInt32-d.dropped) // whatever a service says
+	if !d.running && !d.over {
 		d.running = true
 		go d.run()
 	}
@@ -187,13 +195,14 @@ func (d *dispatcher) run() {
 
 // handle runs the handlers of a queued event. It reports whether there may be a next one.
 func (d *dispatcher) handle(q *queued) bool {
-	if q.feed != nil && q.event != nil {
+	if q.feed != nil {
 		q.feed.keepEvent(q.event)
 	}
 	if !d.call(q.event) {
 		return false
 	}
 	for _, e := range q.more {
+		q.feed.keepEvent(e)
 		if !d.call(e) {
 			return false
 		}

@@ -17,7 +17,8 @@ type MessageEditConfig struct {
 	Notification MessageSendNotification
 }
 
-// MessageEdited brings messages as they are now, to everybody who can see them but the ZIM that edited them.
+// MessageEdited brings messages as they are now, to everybody who can see them but the ZIM that edited them, unless its call ended
+// without an answer.
 type MessageEdited struct {
 	MessageList []*Message
 }
@@ -27,7 +28,8 @@ func (*MessageEdited) event() eventKind { return kindMessageEdited }
 // EditMessage changes what a text, custom or multiple message says that this user sent less than 24 hours ago to a user or a
 // group. It returns the message as it is now. It fails with [ErrCommonParamsInvalid] for a message of another kind and for what SendMessage
 // would refuse, with [ErrMessageEditNoCorrespondingOperationAuthority] for a message of somebody else, with [ErrMessageMessageExceedsEditTime]
-// for an old one, and with [ErrMessageEditMessageFailed] for one that was revoked. Then nothing has changed.
+// for an old one, and with [ErrMessageEditMessageFailed] for one that was revoked. Then nothing has changed. If ctx or the connection ended
+// first, something may have: then [MessageEdited] tells.
 func (z *ZIM) EditMessage(ctx context.Context, m *Message, config MessageEditConfig) (*Message, error) {
 	const op = "EditMessage"
 	s, e := z.active(op)
@@ -41,7 +43,7 @@ func (z *ZIM) EditMessage(ctx context.Context, m *Message, config MessageEditCon
 	if e := limits.checkContent(op, config.Content); e != nil {
 		return nil, e
 	}
-	if config.Content.Type() != m.Content.Type() {
+	if m.Content == nil || config.Content.Type() != m.Content.Type() {
 		return nil, invalid(op, "the message is a %T, it can't become a %T", m.Content, config.Content)
 	}
 	if e := checkText(op, "extended data", config.ExtendedData, limits.ExtendedDataSize); e != nil {
@@ -65,10 +67,10 @@ func (z *ZIM) EditMessage(ctx context.Context, m *Message, config MessageEditCon
 		Message: wireMessageRef(m), Type: int32(content.Type()), Content: data, ExtendedData: config.ExtendedData,
 		MentionedUserIds: config.MentionedUserIDs, IsMentionAll: config.IsMentionAll, PushConfig: config.PushConfig.wire(),
 	}}})
-	if err != nil {
+	if s.feed.doubt(m, false, err) != nil {
 		return nil, err
 	}
-	return s.feed.answer(resp), nil
+	return s.feed.answer(op, resp)
 }
 
 // uploadEdited uploads what files the new content has.
@@ -91,8 +93,12 @@ func (z *ZIM) uploadEdited(ctx context.Context, s *session, op string, m *Messag
 }
 
 // answer returns the message in the answer to a call.
-func (f *feed) answer(resp *wire.Response) *Message {
-	return f.localize([]*Message{message(resp.GetMessage(), f.userID, f.fileServer())})[0]
+func (f *feed) answer(op string, resp *wire.Response) (*Message, error) {
+	w := resp.GetMessage()
+	if w == nil {
+		return nil, noAnswer(op)
+	}
+	return f.localize([]*Message{message(w, f.userID, f.fileServer())})[0], nil
 }
 
 // stored checks that a message is one that the service has, in a conversation whose messages it keeps.
@@ -115,7 +121,7 @@ type MessageRevokeConfig struct {
 }
 
 // MessageRevokeReceived brings what stands in the place of messages that were revoked: messages with a [RevokeMessage]. Everybody
-// gets it who can see them, but the ZIM that revoked them.
+// gets it who can see them, but the ZIM that revoked them, unless its call ended without an answer.
 type MessageRevokeReceived struct {
 	MessageList []*Message
 }
@@ -149,8 +155,8 @@ func (z *ZIM) RevokeMessage(ctx context.Context, m *Message, config *MessageRevo
 	resp, err := z.call(ctx, op, &wire.Request{Body: &wire.Request_RevokeMessage{RevokeMessage: &wire.RevokeMessageRequest{
 		Message: wireMessageRef(m), ExtendedData: config.RevokeExtendedData, PushConfig: config.PushConfig.wire(),
 	}}})
-	if err != nil {
+	if s.feed.doubt(m, true, err) != nil {
 		return nil, err
 	}
-	return s.feed.answer(resp), nil
+	return s.feed.answer(op, resp)
 }

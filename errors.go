@@ -75,6 +75,11 @@ func invalid(op, format string, args ...any) *Error {
 	return &Error{Op: op, Code: ErrCommonParamsInvalid, Message: fmt.Sprintf(format, args...)}
 }
 
+// noAnswer is the error of an operation whose answer says nothing of it.
+func noAnswer(op string) *Error {
+	return &Error{Op: op, Code: ErrNetworkRspProtoParseError, Message: "the answer is something else"}
+}
+
 // canceled is the error of an operation that ctx ended.
 func canceled(op string, ctx context.Context) *Error {
 	return &Error{Op: op, Code: ErrCanceled, Err: ctx.Err()}

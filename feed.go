@@ -32,6 +32,7 @@ type feed struct {
 	stalled   int                // guarded by mu; syncs in a row that brought nothing
 	files     *fileServer        // guarded by mu; where the service's files are
 	waiters   []waiter           // guarded by mu; who waits for an event
+	doubts    map[doubt]bool     // guarded by mu; what may have happened although its call failed
 
 	handled progress
 	chats   *chats // immutable
@@ -84,6 +85,9 @@ func (f *feed) attach(s *session) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.session, f.conn, f.syncing = s, nil, false
+	// The session before may be over, but not gone: nobody listens to it any more.
+	f.release(true)
+	f.chats.disconnected()
 	f.handled.mu.Lock()
 	defer f.handled.mu.Unlock()
 	f.handled.stopped = false
@@ -115,7 +119,7 @@ func (f *feed) fileServer() *fileServer {
 }
 
 // await waits until the event is queued, and what follows from it for conversations. If handlers are too slow, or the
-// connection is gone, that may take for ever: then nobody waits.
+// connection is gone, that may take for ever: then nobody waits. Nor does anybody wait for longer than a service may take to answer.
 func (f *feed) await(ctx context.Context, seq uint64) {
 	f.mu.Lock()
 	if seq > f.cursor && f.conn != nil && !f.lagging && f.known {
@@ -123,14 +127,25 @@ func (f *feed) await(ctx context.Context, seq uint64) {
 		f.waiters = append(f.waiters, w)
 		f.seen = max(f.seen, seq)
 		f.mu.Unlock()
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-		}
+		patiently(ctx, w.done)
 		f.mu.Lock()
 	}
+	lagging := f.lagging
 	f.mu.Unlock()
-	f.chats.settle(ctx)
+	if !lagging {
+		f.chats.settle(ctx)
+	}
+}
+
+// patiently waits until done, until ctx ends, or for as long as a service may take to answer.
+func patiently(ctx context.Context, done <-chan struct{}) {
+	timer := time.NewTimer(callTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // release lets go those who wait for events that were accepted, or everybody. The caller holds mu.
@@ -151,7 +166,9 @@ func (f *feed) stop(s *session) {
 	if f.session != s {
 		return
 	}
+	f.conn = nil // that of s closes in its own time, and nobody is to wait for it
 	f.release(true)
+	f.chats.disconnected()
 	f.handled.mu.Lock()
 	defer f.handled.mu.Unlock()
 	f.handled.stopped, f.handled.armed = true, false
@@ -268,9 +285,13 @@ func (f *feed) reached(last *wire.Position) {
 func (f *feed) pull() {
 	f.mu.Lock()
 	if f.conn == nil || f.syncing || f.lagging || f.cursor >= f.seen || f.stalled >= maxStalled {
-		f.release(f.lagging || f.stalled >= maxStalled)
+		// Without a request, what was said to exist is here, or it does not exist.
+		f.release(!f.syncing && (f.lagging || f.stalled >= maxStalled || f.cursor >= f.seen))
+		lagging := f.lagging
 		f.mu.Unlock()
-		f.chats.refresh()
+		if !lagging { // else conversations would be told before the messages that changed them
+			f.chats.refresh()
+		}
 		return
 	}
 	f.release(false)
@@ -293,6 +314,7 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 	f.syncing = false
 	if err == nil && resp.Error != nil {
 		f.stalled = maxStalled // the next heartbeat tries again
+		f.release(true)
 		s := f.session
 		f.mu.Unlock()
 		if !s.ended(resp.Error) {
@@ -301,6 +323,7 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 		return
 	}
 	if err != nil {
+		f.release(true)
 		f.mu.Unlock()
 		return // the connection broke: the next one starts over
 	}

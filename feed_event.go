@@ -31,12 +31,12 @@ func (f *feed) translate(q *queued, e *wire.Event, offline bool) {
 		tell(received(m.Conversation, []*Message{m}, MessageReceivedInfo{IsOfflineMessage: offline}))
 	}
 	if e.Revoked != nil {
-		if m := get(e.Revoked); !own {
+		if m := get(e.Revoked); !own || f.doubts[doubtOf(m, true)] {
 			tell(&MessageRevokeReceived{MessageList: []*Message{m}})
 		}
 	}
 	if e.Edited != nil {
-		if m := get(e.Edited); !own {
+		if m := get(e.Edited); !own || f.doubts[doubtOf(m, false)] {
 			tell(&MessageEdited{MessageList: []*Message{m}})
 		}
 	}
@@ -107,6 +107,34 @@ func (f *feed) translate(q *queued, e *wire.Event, offline bool) {
 		}
 	}
 	q.count += len(q.more)
+}
+
+// A doubt is about an edit or a revocation whose call ended before the service had answered: if there is an event of it, it has to be told.
+type doubt struct {
+	conversation ConversationRef
+	seq          int64
+	revoked      bool
+}
+
+// maxDoubts is how many are remembered before all are forgotten.
+const maxDoubts = 100
+
+func doubtOf(m *Message, revoked bool) doubt { return doubt{m.Conversation, m.Seq, revoked} }
+
+// doubt takes note of how the call ended, and passes its error on.
+func (f *feed) doubt(m *Message, revoked bool, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch CodeOf(err) {
+	case ErrCanceled, ErrNetworkRequestTimeout, ErrCommonIMServerDisconnect, ErrNetworkUserHasAlreadyLoggedOut:
+		if f.doubts == nil || len(f.doubts) >= maxDoubts {
+			f.doubts = make(map[doubt]bool)
+		}
+		f.doubts[doubtOf(m, revoked)] = true
+	default:
+		delete(f.doubts, doubtOf(m, revoked))
+	}
+	return err
 }
 
 // received is the event for messages that came.

@@ -79,14 +79,16 @@ func (z *ZIM) historyPage(ctx context.Context, op string, c ConversationRef, con
 	return s.feed.withLocal(op, c, list, more, count, config)
 }
 
-// messages makes messages of w.
-func (f *feed) messages(w *wire.Messages) []*Message {
+// messages makes messages of w, with what this device has of them.
+func (f *feed) messages(w *wire.Messages) []*Message { return f.localize(f.decode(w)) }
+
+func (f *feed) decode(w *wire.Messages) []*Message {
 	files := f.fileServer()
 	list := make([]*Message, 0, len(w.GetMessages()))
 	for _, m := range w.GetMessages() {
 		list = append(list, message(m, f.userID, files))
 	}
-	return f.localize(list)
+	return list
 }
 
 // QueryMessages returns the messages of a conversation with some numbers (Message.Seq), up to 10, as far as there are such that the user can
@@ -134,8 +136,10 @@ func (z *ZIM) QueryCombineMessageDetail(ctx context.Context, m *Message) (*Messa
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, s.feed.messages(resp.GetMessages())...)
-		if req.Next = resp.GetMessages().GetNext(); req.Next == 0 {
+		// They are copies, in the words of who combined them: this device's store has no place for them.
+		page := s.feed.decode(resp.GetMessages())
+		list = append(list, page...)
+		if req.Next = resp.GetMessages().GetNext(); req.Next == 0 || len(page) == 0 || len(list) >= maxCombined {
 			break
 		}
 	}

@@ -194,12 +194,13 @@ func (f *feed) keepEvent(e Event) {
 	case *GroupMessageReceived:
 		f.keep(e.Messages...)
 	case *MessageEdited:
-		f.keep(e.MessageList...)
+		f.localize(e.MessageList) // or what this device has of them would be lost
 	case *MessageRevokeReceived:
-		f.keep(e.MessageList...)
+		f.localize(e.MessageList)
 	case *MessageDeleted:
-		if e.MessageDeleteType == MessageDeleteTypeMessageListDeleted && len(e.MessageList) == 0 {
-			return
+		all := e.MessageDeleteType == MessageDeleteTypeAllConversationMessagesDeleted
+		if all != (e.Conversation == ConversationRef{}) || e.MessageDeleteType == MessageDeleteTypeMessageListDeleted && len(e.MessageList) == 0 {
+			return // it does not say what
 		}
 		if err := f.deleteLocal(e.Conversation, e.MessageList); err != nil {
 			f.z.localFailed(ErrDatabaseDeleteDatabaseError, err)
@@ -261,7 +262,14 @@ func (f *feed) withLocal(op string, c ConversationRef, page []*Message, more boo
 			high = page[len(page)-1].OrderKey
 		}
 	}
+	there := make(map[string]bool)
+	for _, m := range page {
+		there[m.LocalID] = true
+	}
 	for _, m := range kept {
+		if m.ID == "" && m.LocalID != "" && there[m.LocalID] {
+			continue // it seemed to have failed, and was stored
+		}
 		if low <= m.OrderKey && m.OrderKey <= high && (m.ID == "" || config.Mode == MessageQueryModeOnlyLocal) {
 			page = append(page, m)
 		}
@@ -381,4 +389,39 @@ func (z *ZIM) UpdateMessageLocalExtendedData(ctx context.Context, localExtendedD
 		return nil, &Error{Op: op, Code: ErrDatabaseModifyDatabaseError, Err: err}
 	}
 	return with, nil
+}
+
+// alter changes what this device alone has of a conversation, and tells it. A conversation that is not there is made.
+func (c *chats) alter(ref ConversationRef, change func(v *Conversation, drafts map[ConversationRef]string)) {
+	c.mu.Lock()
+	event := ConversationEventUpdated
+	v := new(Conversation)
+	conversations, _ := c.wants()
+	if old := c.known[ref]; old != nil {
+		*v = *old
+	} else {
+		event = ConversationEventAdded
+		*v = Conversation{ConversationID: ref.ID, Type: ref.Type, NotificationStatus: ConversationNotificationStatusNotify, local: true}
+		v.OrderKey = orderKeyAt(time.Now())
+	}
+	change(v, c.drafts)
+	if event == ConversationEventAdded && conversations && v.LastMessage == nil {
+		c.dirty[ref] = true // perhaps the service has more of it
+	}
+	c.known[ref] = v
+	if conversations {
+		c.push(&ConversationChanged{InfoList: []ConversationChangeInfo{{Event: event, Conversation: v}}})
+	}
+	c.mu.Unlock()
+	c.refresh()
+}
+
+// local returns a conversation that only this device has, or nil.
+func (c *chats) local(ref ConversationRef) *Conversation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.known[ref]; v != nil && v.local {
+		return v
+	}
+	return nil
 }

@@ -390,11 +390,11 @@ func (z *ZIM) CancelSendingMessage(m *Message) error {
 	if m == nil {
 		return invalid(op, "the message is nil")
 	}
-	id, _ := parseLocalID(m.LocalID)
+	id, ok := parseLocalID(m.LocalID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cancel := s.uploads[id]
-	if cancel == nil {
+	if cancel == nil || !ok {
 		return &Error{Op: op, Code: ErrMessageCancelSendingMessageFailed}
 	}
 	cancel(errCancelSending)

@@ -60,6 +60,7 @@ type Message struct {
 
 	uncertain bool    // it failed, and may have been stored nevertheless
 	uploaded  Content // it failed after its files were uploaded: what was to be sent
+	replyTo   int64   // while it is being sent, and if it failed: the number of what it replies to
 }
 
 // MessageSendConfig refines a send. The zero value is the documented default.
@@ -93,7 +94,8 @@ type MessageSendConfig struct {
 
 	// Retry is a message to send again, with the identity that it has: if the service stored it before, it is not stored
 	// again (documented as isRetrySend). It must be the message that SendMessage returned with an error, and is sent with its
-	// own content, conversation and extended data. Files that were uploaded are not uploaded again. Nil sends a new message.
+	// own content, conversation and extended data, as a reply if it was one; the rest is this config's. Files that were uploaded
+	// are not uploaded again. Nil sends a new message.
 	Retry *Message
 
 	// Notification observes the send.

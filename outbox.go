@@ -187,16 +187,28 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 	}
 	if !deserted {
 		// Here, so that what the connection brings next is told after it.
-		out.message, out.err = o.settled(out, s.feed.fileServer())
+		out.message, out.err = o.settled(out, s.filesOf(out.ack))
 		s.tellStatus(out.message, out.err)
 		o.result <- out
 		return
 	}
 	if out.err == nil {
 		m := new(*o.message)
-		m.stored(out.ack, s.feed.fileServer())
+		m.stored(out.ack, s.filesOf(out.ack))
 		s.tellStatus(m, nil)
+		if o.storable() { // its conversation was told that it failed
+			s.feed.chats.touch(m.Conversation)
+			s.feed.chats.refresh()
+		}
 	}
+}
+
+// filesOf returns where the files of an acknowledged message are. Most have none, and need not wait for the feed.
+func (s *session) filesOf(ack *wire.SendMessageResponse) *fileServer {
+	if ack.GetContent() == nil && ack.GetRepliedInfo() == nil {
+		return nil
+	}
+	return s.feed.fileServer()
 }
 
 // abandon gives up waiting for o because ctx ended.

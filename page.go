@@ -9,7 +9,7 @@ import (
 
 // paginate returns a sequence over what page returns page by page, beginning with the one for first. A page that fails ends
 // the sequence with its error, but for one that came too soon: it is asked for again when the service says.
-func paginate[T, C any](ctx context.Context, first C, page func(C) (items []T, next C, more bool, err error)) iter.Seq2[T, error] {
+func paginate[T any, C comparable](ctx context.Context, first C, page func(C) (items []T, next C, more bool, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for at := first; ; {
 			items, next, more, err := page(at)
@@ -26,7 +26,7 @@ func paginate[T, C any](ctx context.Context, first C, page func(C) (items []T, n
 					return
 				}
 			}
-			if !more {
+			if !more || len(items) == 0 && next == at { // or it would go on for ever
 				return
 			}
 			at = next

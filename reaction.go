@@ -114,7 +114,11 @@ func (z *ZIM) react(ctx context.Context, op string, m *Message, req *wire.ReactR
 	if err != nil {
 		return nil, err
 	}
-	return new(reaction(resp.GetReact().GetReaction(), m)), nil
+	w := resp.GetReact().GetReaction()
+	if w == nil {
+		return nil, noAnswer(op)
+	}
+	return new(reaction(w, m)), nil
 }
 
 // MessageReactionUserQueryConfig asks for a page of users.

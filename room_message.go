@@ -1,6 +1,8 @@
 package zim
 
 import (
+	"math"
+
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -278,6 +280,6 @@ func (r *rooms) run(m *room, list []*wire.Message) int {
 func (r *rooms) skip(m *room, seq int64) {
 	if n := seq - m.last - 1; n > 0 {
 		r.session.z.log.Warn("zim: messages of a room are no longer kept", "user", r.session.userID, "count", n)
-		r.session.z.dispatch.drop(int(n))
+		r.session.z.dispatch.drop(int(min(n, math.MaxInt32)))
 	}
 }

@@ -140,17 +140,22 @@ func (f *feed) search(op string, refs []ConversationRef, config MessageSearchCon
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *Message) int {
+	order := func(a, b *Message) int {
 		n := cmp.Or(cmp.Compare(a.OrderKey, b.OrderKey), cmp.Compare(a.LocalKey(), b.LocalKey()))
 		if config.Order == MessageOrderDescending {
 			return -n
 		}
 		return n
-	})
+	}
+	slices.SortStableFunc(found, order)
 	result := &MessagesSearchedResult{MessageList: found, TotalCount: len(found)}
 	if next := config.NextMessage; next != nil {
-		i := slices.IndexFunc(found, func(m *Message) bool { return m.LocalKey() == next.LocalKey() })
-		result.MessageList = found[i+1:]
+		// It may have been deleted since.
+		i := slices.IndexFunc(found, func(m *Message) bool { return order(m, next) > 0 })
+		if i < 0 {
+			i = len(found)
+		}
+		result.MessageList = found[i:]
 	}
 	count := config.Count
 	if count == 0 {
@@ -277,7 +282,7 @@ func (c *chats) named(keywords []string) []ConversationSearchInfo {
 		}
 	}
 	slices.SortFunc(found, func(a, b ConversationSearchInfo) int {
-		return cmp.Compare(b.Conversation.OrderKey, a.Conversation.OrderKey)
+		return cmp.Or(cmp.Compare(b.Conversation.OrderKey, a.Conversation.OrderKey), cmp.Compare(a.Ref.ID, b.Ref.ID))
 	})
 	return found
 }

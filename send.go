@@ -21,6 +21,8 @@ import (
 // 30 seconds (AppConfig.ResendWindow) and then are sent, in the order of their SendMessage calls; a command, and a message to a
 // room, is sent at once or never. If ctx ends first, SendMessage returns, and what was not on its way yet is not sent.
 //
+// The content, and the slices and pointers in config, are kept: don't change them any more.
+//
 // The returned message is what was stored. If the message was attached but not acknowledged, it comes with the error, and can be
 // sent again as MessageSendConfig.Retry. If then errors.Is(err, [ErrOutcomeUnknown]), the message may have been stored; a retry
 // cannot store it twice. Errors before that have a nil message: [ErrCommonParamsInvalid] for what is wrong with the message,
@@ -65,8 +67,9 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 		return nil, err
 	}
 	if source != nil {
-		o.send.ReplyTo = source.Seq
+		o.message.replyTo = source.Seq
 	}
+	o.send.ReplyTo = o.message.replyTo
 	var files []*pendingFile
 	if o.uploaded == nil {
 		files, err = z.config.Limits.pending(op, o.message.Content, config.IsAllowMultipleMessagePartialFailed)
@@ -116,7 +119,7 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 			err = o.encode(op)
 		}
 		if err != nil {
-			return s.sent(ctx, o, outcome{err: err})
+			return s.sent(ctx, o, outcome{err: o.failure(err)})
 		}
 		now = time.Now()
 	}
@@ -138,7 +141,7 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 func (s *session) sent(ctx context.Context, o *outgoing, out outcome) (*Message, *Error) {
 	m, err := out.message, out.err
 	if m == nil {
-		m, err = o.settled(out, s.feed.fileServer())
+		m, err = o.settled(out, s.filesOf(out.ack))
 		s.tellStatus(m, err)
 	}
 	if out.event != 0 {
@@ -184,7 +187,7 @@ func (z *ZIM) admit(op string, now time.Time, p MessagePriority) *Error {
 
 // newOutgoing checks a message and makes it ready to be sent.
 func (s *session) newOutgoing(op string, now time.Time, content Content, to ConversationRef, config *MessageSendConfig) (*outgoing, *Error) {
-	extended := config.ExtendedData
+	extended, replyTo := config.ExtendedData, int64(0)
 	id, earlier := s.z.newLocalID(now), false
 	var uploaded Content
 	if r := config.Retry; r != nil {
@@ -199,7 +202,7 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 		if content != r.Content || to != r.Conversation {
 			return nil, invalid(op, "a retry has the content and conversation of the message")
 		}
-		extended = r.ExtendedData
+		extended, replyTo = r.ExtendedData, r.replyTo
 	}
 	if err := s.z.config.Limits.checkContent(op, content); err != nil {
 		return nil, err
@@ -237,6 +240,8 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 
 			MentionedUserIDs: config.MentionedUserIDs,
 			IsMentionAll:     config.IsMentionAll,
+
+			replyTo: replyTo,
 		},
 	}
 	if config.HasReceipt {
@@ -311,6 +316,7 @@ func (o *outgoing) settled(out outcome, files *fileServer) (*Message, *Error) {
 	}
 	if out.err != nil {
 		m.SentStatus = MessageSentStatusFailed
+		m.OrderKey = orderKeyAt(m.Time) // its place in the history of this device
 		m.uncertain = errors.Is(out.err, ErrOutcomeUnknown)
 		if m.uploaded = o.uploaded; out.err.Code == ErrMessageFileError && !m.uncertain {
 			m.uploaded = nil // the service has lost it
@@ -319,7 +325,9 @@ func (o *outgoing) settled(out outcome, files *fileServer) (*Message, *Error) {
 		return m, out.err
 	}
 	m.stored(out.ack, files)
-	m.keepLocal(o.uploaded)
+	if out.ack.Content != nil { // else the content is the application's own
+		m.keepLocal(o.uploaded)
+	}
 	return m, nil
 }
 
@@ -369,8 +377,8 @@ func (m *Message) keepLocal(uploaded Content) {
 		}
 		there := sent.MessageInfoList[0]
 		sent.MessageInfoList = sent.MessageInfoList[1:]
-		if f := fileOf(there); f != nil {
-			f.Path = fileOf(item).Path
+		if f, from := fileOf(there), fileOf(item); f != nil && from != nil {
+			f.Path = from.Path
 		}
 		items = append(items, there)
 	}

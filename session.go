@@ -200,6 +200,7 @@ func (s *session) run() {
 		case s.over() != nil:
 			if conn != nil {
 				conn.Close()
+				s.feed.disconnected(s)
 			}
 			return
 		case conn != nil:

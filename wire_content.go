@@ -56,6 +56,8 @@ func (l *Limits) checkContent(op string, content Content) *Error {
 		if c.Kind <= 0 {
 			return invalid(op, "the kind of the message is %d", c.Kind)
 		}
+	default:
+		return invalid(op, "a %T is no content", content) // a type of the application's that embeds one
 	}
 	return nil
 }
@@ -297,7 +299,12 @@ func tryDecode(kind MessageType, data []byte, files *fileServer) Content {
 		if proto.Unmarshal(data, &c) == nil {
 			m := new(MultipleMessage)
 			for _, item := range c.Items {
-				m.MessageInfoList = append(m.MessageInfoList, decodeContent(MessageType(item.Type), item.Content, files))
+				kind := MessageType(item.GetType())
+				if kind == MessageTypeMultiple { // there is no such item, and no depth of them
+					m.MessageInfoList = append(m.MessageInfoList, &UnknownMessage{Kind: kind, Data: item.GetContent()})
+					continue
+				}
+				m.MessageInfoList = append(m.MessageInfoList, decodeContent(kind, item.GetContent(), files))
 			}
 			return m
 		}

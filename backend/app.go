@@ -60,8 +60,8 @@ type Limits struct {
 	PinnedConversations int
 	// GroupMembers is how many members a group may have. Default 500, up to 6000.
 	GroupMembers int
-	// ChangeRate is how many things beside messages a client may do in a second in the long run, and four times as many at once.
-	// Default 50; negative means no limit.
+	// ChangeRate is how many things beside messages a user may do in a second in the long run, and four times as many at once. What
+	// many users are told of counts for more. Default 50; negative means no limit.
 	ChangeRate float64
 	// QueryRate is the same for what only reads. Default 100.
 	QueryRate float64

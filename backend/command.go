@@ -71,6 +71,9 @@ func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessa
 			return nil, refused, err
 		}
 		users, err := c.members(m.Conversation, maxSeq)
+		if err != nil {
+			return nil, nil, err
+		}
 		message := &wire.Message{
 			MessageId: c.server.store.NextID(), TimestampMs: c.now,
 			ConversationType: req.ConversationType, ConversationId: req.ConversationId, SenderUserId: s.key.id,
@@ -78,17 +81,20 @@ func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessa
 		}
 		message.OrderKey = message.MessageId
 		push := &wire.Push{Transient: []*wire.Message{message}}
-		for _, u := range users {
-			if u.ID == c.self.ID {
-				continue
-			}
-			for _, r := range a.server.hub.sessions(userKey{u.AppID, u.UserID}) {
-				r.link.Push(push)
+		// Not here: the transaction may be undone, and tried again.
+		c.after = func() {
+			for _, u := range users {
+				if u.ID == c.self.ID {
+					continue
+				}
+				for _, r := range a.server.hub.sessions(userKey{u.AppID, u.UserID}) {
+					r.link.Push(push)
+				}
 			}
 		}
 		return &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &wire.SendMessageResponse{
 			MessageId: message.MessageId, OrderKey: message.MessageId, TimestampMs: c.now,
-		}}}, nil, err
+		}}}, nil, nil
 	}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)

@@ -120,10 +120,13 @@ const (
 	maxItems      = 20
 	maxMediaItems = 10
 	maxCombined   = 300
-	maxTitle      = 20
-	maxSummary    = 100
-	maxURL        = 500
-	maxFileName   = 150
+	// Three hundred messages as large as they may be by default fit.
+	maxCombinedBytes = 2 << 20
+
+	maxTitle    = 20
+	maxSummary  = 100
+	maxURL      = 500
+	maxFileName = 150
 )
 
 func (l *Limits) checkMultiple(c *wire.MultipleContent) *wire.Error {

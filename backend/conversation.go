@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/wire"
 )
@@ -16,6 +18,8 @@ const (
 	maxNamed                = 100  // conversations that are named in one request
 	maxMark                 = 60
 	maxMarkedConversations  = 1000
+	maxMentions             = 100 // that a conversation tells of: the last ones
+	maxFilter               = 100 // values in a filter
 )
 
 // The documented statuses.
@@ -44,6 +48,14 @@ func (r *reader) listed() ([]*store.Member, error) {
 	return list, err
 }
 
+// checkFilter bounds a filter: each of its values is held against each conversation.
+func checkFilter(f *wire.ConversationFilter) *wire.Error {
+	if len(f.GetMarks()) > maxFilter || len(f.GetTypes()) > maxFilter {
+		return refuse(codeParamsInvalid, fmt.Sprintf("a filter has up to %d marks and types", maxFilter))
+	}
+	return nil
+}
+
 // passes reports whether a filter lets a conversation through.
 func passes(f *wire.ConversationFilter, m *store.Member) bool {
 	if f == nil {
@@ -57,7 +69,7 @@ func passes(f *wire.ConversationFilter, m *store.Member) bool {
 		case 0:
 			marked = marked || len(m.Marks) == 0
 		default:
-			marked = marked || slices.Contains(m.Marks, byte(mark))
+			marked = marked || mark > 0 && mark <= maxMark && slices.Contains(m.Marks, byte(mark))
 		}
 	}
 	return marked &&
@@ -116,7 +128,7 @@ func (r *reader) describe(m *store.Member) (*wire.Conversation, error) {
 			return nil, err
 		}
 	}
-	mentions, err := r.Mentions(m)
+	mentions, err := r.Mentions(m, maxMentions)
 	for _, n := range mentions {
 		typ := int32(mentionedMe)
 		if n.All {
@@ -139,6 +151,9 @@ func (a *attachment) queryConversations(s *session, id uint64, req *wire.QueryCo
 		if len(req.Refs) > maxNamed {
 			return nil, refuse(codeParamsInvalid, fmt.Sprintf("up to %d conversations are named at once", maxNamed)), nil
 		}
+		if refused := checkFilter(req.Filter); refused != nil {
+			return nil, refused, nil
+		}
 		resp := new(wire.Conversations)
 		list, refused, err := r.chosen(req, resp)
 		if refused != nil || err != nil {
@@ -157,7 +172,7 @@ func (a *attachment) queryConversations(s *session, id uint64, req *wire.QueryCo
 			if err != nil {
 				return nil, nil, err
 			}
-			size += 256 + len(w.LastMessage.GetContent()) + len(w.LastMessage.GetExtendedData())
+			size += proto.Size(w) // what it quotes and mentions may be more than what it says
 			resp.Conversations = append(resp.Conversations, w)
 		}
 		if req.Total {
@@ -203,6 +218,8 @@ func (r *reader) chosen(req *wire.QueryConversationsRequest, resp *wire.Conversa
 		if err != nil {
 			return nil, nil, err
 		}
+		// The client asks for the others when their events come.
+		touched = touched[:min(len(touched), maxTouched)]
 		for _, c := range touched {
 			m, err := r.Member(c, r.self.ID)
 			if err != nil {
@@ -252,6 +269,9 @@ func behind(m *store.Member, p *wire.ConversationPlace, userID string) bool {
 
 func (a *attachment) queryTotalUnread(s *session, id uint64, req *wire.QueryTotalUnreadRequest) {
 	a.view(s, id, func(r *reader) (*wire.Response, *wire.Error, error) {
+		if refused := checkFilter(req.Filter); refused != nil {
+			return nil, refused, nil
+		}
 		list, err := r.Conversations(r.self)
 		return &wire.Response{Body: &wire.Response_TotalUnread{TotalUnread: &wire.TotalUnread{Count: totalUnread(list, req.Filter)}}}, nil, err
 	})
@@ -268,13 +288,12 @@ func (a *attachment) changeConversations(s *session, id uint64, req *wire.Change
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
+		if refused, err = c.checkPins(members, req); refused != nil || err != nil {
+			return nil, refused, err
+		}
 		e := new(wire.Event)
 		for _, m := range members {
-			refused, changed, err := c.alterMember(m, req)
-			if refused != nil || err != nil {
-				return nil, refused, err
-			}
-			if !changed {
+			if !c.alterMember(m, req) {
 				continue
 			}
 			if err := c.PutMember(m); err != nil {
@@ -297,7 +316,7 @@ func (a *attachment) changeConversations(s *session, id uint64, req *wire.Change
 			}
 		}
 		if len(e.Conversations) > 0 || e.ConversationsDeleted != nil {
-			err = c.tell(c.self, place, e)
+			err = c.tellTouched(place, e)
 		}
 		return &wire.Response{Body: &wire.Response_ChangeConversations{ChangeConversations: resp}}, nil, err
 	})
@@ -363,11 +382,16 @@ func (c *change) named(req *wire.ChangeConversationsRequest) (members []*store.M
 	return members, resp, refused, nil
 }
 
-// alterMember makes the change to one conversation.
-func (c *change) alterMember(m *store.Member, req *wire.ChangeConversationsRequest) (refused *wire.Error, changed bool, err error) {
+// alterMember makes the change to one conversation, and reports whether it is one.
+func (c *change) alterMember(m *store.Member, req *wire.ChangeConversationsRequest) (changed bool) {
 	switch ch := req.Change.(type) {
 	case *wire.ChangeConversationsRequest_Pin:
-		return c.pinConversation(m, ch.Pin)
+		if changed = ch.Pin != (m.Pinned != 0); !changed {
+			break
+		}
+		if m.Pinned = 0; ch.Pin {
+			m.Pinned = c.now
+		}
 	case *wire.ChangeConversationsRequest_NotificationStatus:
 		muted := ch.NotificationStatus == doNotDisturb
 		changed = m.Muted != muted
@@ -394,35 +418,32 @@ func (c *change) alterMember(m *store.Member, req *wire.ChangeConversationsReque
 		m.Hides = m.Last
 		m.Read()
 	}
-	return nil, changed, nil
+	return changed
 }
 
-func (c *change) pinConversation(m *store.Member, pin bool) (refused *wire.Error, changed bool, err error) {
-	if pin == (m.Pinned != 0) {
-		return nil, false, nil
+// checkPins refuses to pin more conversations than a user may.
+func (c *change) checkPins(members []*store.Member, req *wire.ChangeConversationsRequest) (*wire.Error, error) {
+	if ch, ok := req.Change.(*wire.ChangeConversationsRequest_Pin); !ok || !ch.Pin {
+		return nil, nil
 	}
-	if m.Pinned = 0; !pin {
-		return nil, true, nil
-	}
-	list, err := c.Conversations(c.self)
-	if err != nil {
-		return nil, false, err
-	}
-	n := 0
-	for _, other := range list {
-		if other.Pinned != 0 {
-			n++
+	more := 0
+	for _, m := range members {
+		if m.Pinned == 0 {
+			more++
 		}
 	}
-	if n >= c.app.Limits.PinnedConversations {
-		return refuse(codeTooManyPinned, fmt.Sprintf("%d conversations are pinned already", n)), false, nil
+	n, err := c.CountPinned(c.self)
+	if err != nil || more == 0 || int(n)+more <= c.app.Limits.PinnedConversations {
+		return nil, err
 	}
-	m.Pinned = c.now
-	return nil, true, nil
+	return refuse(codeTooManyPinned, fmt.Sprintf("%d conversations are pinned already", n)), nil
 }
 
 // boundMarked takes the marks off the conversations that were marked first, if there are too many.
 func (c *change) boundMarked(e *wire.Event) error {
+	if n, err := c.CountMarked(c.self); err != nil || n <= maxMarkedConversations {
+		return err
+	}
 	list, err := c.Conversations(c.self)
 	if err != nil {
 		return err

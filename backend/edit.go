@@ -13,6 +13,8 @@ import (
 const (
 	editWindow      = 24 * time.Hour
 	maxRevokeExtras = 200
+	// Messages that quote one that changes, of which one user is told, and all users together.
+	maxQuoting, maxQuotingTold = 100, 5000
 )
 
 // editMessage changes what a message of the user says.
@@ -47,7 +49,7 @@ func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageReq
 		if err := c.edit(m, content, req); err != nil {
 			return nil, nil, err
 		}
-		quoting, err := c.RepliesTo(m.Place)
+		quoting, err := c.quoting(m)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -112,6 +114,16 @@ func (c *change) dropMentions(m *store.Message, more *wire.Message) error {
 		return err
 	}
 	return c.DropMentions(m.Place, rows)
+}
+
+// quoting returns the places of the messages that quote m, the last ones of them: as many as all of its conversation can be told of
+// while the store waits.
+func (c *change) quoting(m *store.Message) ([]int64, error) {
+	users, err := c.members(m.Conversation, maxSeq)
+	if err != nil {
+		return nil, err
+	}
+	return c.RepliesTo(m.Place, int64(min(max(maxQuotingTold/max(len(users), 1), 1), maxQuoting)))
 }
 
 // latest returns the number of the last of m and the messages that quote it: whoever sees that one is told of a change to m.
@@ -239,7 +251,7 @@ func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.
 			return nil, nil, nil, err
 		}
 	}
-	quoting, err = c.RepliesTo(m.Place)
+	quoting, err = c.quoting(m)
 	e.Replied = places(quoting)
 	return e, quoting, count, err
 }
@@ -247,10 +259,7 @@ func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.
 // unreply takes a revoked reply out of its tree.
 func (c *change) unreply(m *store.Message, info *wire.RepliedInfo) (*wire.RepliedCount, error) {
 	place := m.Conversation.Place(info.RootSeq)
-	if err := c.DropReply(place, m.Place); err != nil {
-		return nil, err
-	}
-	n, err := c.CountReplies(place)
+	dropped, err := c.DropReply(place, m.Place)
 	if err != nil {
 		return nil, err
 	}
@@ -258,5 +267,11 @@ func (c *change) unreply(m *store.Message, info *wire.RepliedInfo) (*wire.Replie
 	if root == nil || err != nil {
 		return nil, err
 	}
-	return &wire.RepliedCount{MessageId: root.ID, Count: n}, c.alter(root, func(more *wire.Message) { more.RootRepliedCount = n })
+	count := &wire.RepliedCount{MessageId: root.ID}
+	return count, c.alter(root, func(more *wire.Message) {
+		if dropped {
+			more.RootRepliedCount--
+		}
+		count.Count = more.RootRepliedCount
+	})
 }

@@ -42,13 +42,17 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 		if len(events) > 0 {
 			resp.Events = &wire.EventBatch{Epoch: epoch, FirstSeq: uint64(events[0].Seq)}
 		}
-		r := &reader{tx, a.server, s.app, u}
+		r := &reader{Tx: tx, server: a.server, app: s.app, self: u}
 		// The client asks for what follows. What it sees of an event may be much larger than what is stored of it.
-		for i, size := 0, 0; err == nil && i < len(events) && size < maxSyncBytes; i++ {
+		for i, size := 0, 0; err == nil && i < len(events); i++ {
 			var e *wire.Event
-			e, err = r.event(&events[i])
+			if e, err = r.event(&events[i]); err != nil {
+				break
+			}
+			if size += proto.Size(e); i > 0 && size > maxSyncBytes {
+				break
+			}
 			resp.Events.Events = append(resp.Events.Events, e)
-			size += proto.Size(e)
 		}
 		return err
 	})

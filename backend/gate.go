@@ -17,6 +17,7 @@ type gate struct {
 	failures map[string]*rate.Limiter  // guarded by mu
 	logins   map[userKey]*rate.Limiter // guarded by mu
 	senders  map[sender]*rate.Limiter  // guarded by mu
+	askers   map[asker]*rate.Limiter   // guarded by mu
 }
 
 // A sender is a client whose messages are counted, from one connection to the next.
@@ -24,6 +25,12 @@ type sender struct {
 	user     userKey
 	instance string
 	high     bool // messages of high priority are counted apart
+}
+
+// An asker is a user whose requests are counted, on whichever device: a new connection is no way around what earlier ones cost.
+type asker struct {
+	user  userKey
+	reads bool // what only reads is counted apart
 }
 
 // maxLimiters is how many addresses or users are remembered before all are forgotten.
@@ -42,6 +49,7 @@ func (g *gate) forget() {
 	g.failures = make(map[string]*rate.Limiter)
 	g.logins = make(map[userKey]*rate.Limiter)
 	g.senders = make(map[sender]*rate.Limiter)
+	g.askers = make(map[asker]*rate.Limiter)
 }
 
 // enter counts another connection from an address in, unless there are too many. leave counts it out once it has logged in
@@ -102,12 +110,16 @@ func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *
 	})
 }
 
-// burst returns a limiter for one connection that lets four seconds' worth through at once.
-func burst(perSecond float64) *rate.Limiter {
+// asks returns the limiter for a user's requests, which lets four seconds' worth through at once.
+func (g *gate) asks(user userKey, reads bool, perSecond float64) *rate.Limiter {
 	if perSecond < 0 {
 		return rate.NewLimiter(rate.Inf, 0)
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), max(int(4*perSecond), 1))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return remember(g.askers, asker{user, reads}, func() *rate.Limiter {
+		return rate.NewLimiter(rate.Limit(perSecond), max(int(4*perSecond), 1))
+	})
 }
 
 // limiter returns the limiter for a key, which lets a second's worth through at once.

@@ -191,7 +191,7 @@ func (a *attachment) queryGroupMembers(s *session, id uint64, req *wire.QueryGro
 		for i := range list {
 			resp.Members = append(resp.Members, wireMember(&list[i]))
 		}
-		if next := req.Next + limit; next < resp.Count {
+		if next := req.Next + limit; len(list) > 0 && next < resp.Count {
 			resp.Next = next
 		}
 		return answer, nil, err

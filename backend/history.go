@@ -44,6 +44,9 @@ func (a *attachment) queryMessages(s *session, id uint64, req *wire.QueryMessage
 		}
 		if len(req.Seqs) > 0 {
 			list, err := r.numbered(m, req.Seqs)
+			if err == nil && fitting(list) < len(list) {
+				return nil, refuse(codeParamsInvalid, "the messages are too large to be asked for together"), nil
+			}
 			return messagesResponse(list, 0), nil, err
 		}
 		list, next, err := r.page(m, req)
@@ -285,7 +288,11 @@ func (c *change) hide(m *store.Member, seqs []int64, e *wire.Event) (*wire.Error
 			m.Forget(1)
 		}
 		e.Deleted.Messages = append(e.Deleted.Messages, at(msg.Place))
-		quoting, err := c.RepliesTo(msg.Place)
+		left := maxQuoting - len(e.Replied)
+		if left <= 0 {
+			continue
+		}
+		quoting, err := c.RepliesTo(msg.Place, int64(left))
 		if err != nil {
 			return nil, err
 		}
@@ -312,5 +319,5 @@ func (c *change) deleteAll() error {
 		}
 		e.Conversations = append(e.Conversations, refOf(m.Conversation, c.self.UserID))
 	}
-	return c.tell(c.self, 0, e)
+	return c.tellTouched(0, e)
 }

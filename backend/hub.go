@@ -107,8 +107,10 @@ type presence struct {
 type hub struct {
 	server *Server
 
-	// dirty are the sessions with a batch. Only the store's goroutine uses it.
-	dirty []*session
+	// dirty are the sessions with a batch, and entering the users whose logins are not durable yet. Only the store's goroutine
+	// uses them.
+	dirty    []*session
+	entering map[userKey]int
 
 	mu    sync.Mutex
 	users map[userKey]*presence // guarded by mu
@@ -116,7 +118,7 @@ type hub struct {
 }
 
 func newHub(s *Server) *hub {
-	return &hub{server: s, users: make(map[userKey]*presence), links: make(map[Link]struct{})}
+	return &hub{server: s, entering: make(map[userKey]int), users: make(map[userKey]*presence), links: make(map[Link]struct{})}
 }
 
 func (h *hub) attach(l Link) {
@@ -158,6 +160,9 @@ func (h *hub) sessions(key userKey) []*session {
 	}
 	return nil
 }
+
+// reaches reports whether an event of this transaction can find a session of the user when it is delivered.
+func (h *hub) reaches(key userKey) bool { return h.entering[key] > 0 || len(h.sessions(key)) > 0 }
 
 // add brings a session in.
 func (h *hub) add(s *session) {
@@ -281,7 +286,10 @@ func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
 		s.mu.Lock()
 		s.last = max(s.last, seq)
 		s.mu.Unlock()
-		b := &s.batch
+		b, bytes := &s.batch, size(e)
+		if len(b.Events) > 0 && s.bytes+bytes > maxSyncBytes {
+			h.push(s)
+		}
 		if n := len(b.Events); n == 0 {
 			b.Epoch, b.FirstSeq = h.server.store.Epoch(), uint64(seq)
 			h.dirty = append(h.dirty, s)
@@ -289,7 +297,7 @@ func (h *hub) deliver(key userKey, seq uint32, e *wire.Event) {
 			continue // a hole: the client asks for what follows it
 		}
 		b.Events = append(b.Events, e)
-		s.bytes += size(e)
+		s.bytes += bytes
 		if len(b.Events) >= maxPush || s.bytes >= maxSyncBytes {
 			h.push(s)
 		}

@@ -104,6 +104,7 @@ type loginOp struct {
 	session  *session
 	resp     *wire.LoginResponse
 	refused  *wire.Error
+	entering bool            // it is counted in hub.entering
 	others   map[string]bool // instances that are evicted
 	evicted  []*session      // other devices
 	replaced []*session      // earlier connections of the same run
@@ -159,6 +160,7 @@ func (op *loginOp) Do(tx *store.Tx) error {
 	for _, l := range logins {
 		op.others[string(l.Instance)] = l.Evicted
 	}
+	op.enter(true)
 	op.find()
 	// From here on, nothing of theirs is committed, not even in this transaction.
 	op.revoke(true)
@@ -180,7 +182,24 @@ func (op *loginOp) find() {
 }
 
 // Undo gives the sessions back when the transaction was undone.
-func (op *loginOp) Undo() { op.revoke(false) }
+func (op *loginOp) Undo() {
+	op.enter(false)
+	op.revoke(false)
+}
+
+// enter takes note that what is committed from now on is to be pushed to the session, which the hub does not have yet.
+func (op *loginOp) enter(entering bool) {
+	if entering == op.entering {
+		return
+	}
+	op.entering = entering
+	h, key := op.a.server.hub, userKey{op.app.ID, op.req.UserId}
+	if entering {
+		h.entering[key]++
+	} else if h.entering[key]--; h.entering[key] == 0 {
+		delete(h.entering, key)
+	}
+}
 
 func (op *loginOp) revoke(revoked bool) {
 	for _, s := range slices.Concat(op.evicted, op.replaced) {
@@ -259,8 +278,8 @@ func (op *loginOp) newSession(l store.Login) *session {
 		generation: l.Generation,
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
-		changes:    burst(op.app.Limits.ChangeRate),
-		queries:    burst(op.app.Limits.QueryRate),
+		changes:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, false, op.app.Limits.ChangeRate),
+		queries:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, true, op.app.Limits.QueryRate),
 		moves:      rate.NewLimiter(roomMoves, roomMoveBurst),
 		hub:        op.a.server.hub,
 	}
@@ -325,6 +344,7 @@ func (s *Server) serve(p *wire.Position, first, last, start uint32) (*wire.Posit
 
 func (op *loginOp) Done(err error) {
 	defer close(op.done)
+	op.enter(false)
 	a := op.a
 	if err != nil {
 		a.server.log.Error("backend: login not stored", "app", op.req.AppId, "err", err)

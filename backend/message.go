@@ -48,7 +48,7 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		if req.Priority == priorityHigh {
 			limiter = s.high
 		}
-		admitted = limiter.Allow()
+		admitted = limiter.AllowN(time.Now(), min(weight(req), max(limiter.Burst(), 1)))
 	}
 	switch {
 	case req.ConversationType == store.ConversationRoom:
@@ -77,6 +77,16 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)
 	}
+}
+
+// weight returns how many messages a message counts for: what it combines is copied.
+func weight(req *wire.SendMessageRequest) int {
+	if req.Type != typeCombine {
+		return 1
+	}
+	c := new(wire.CombineContent)
+	proto.Unmarshal(req.Content, c) // it was checked
+	return 1 + len(c.Messages)/10
 }
 
 func tooMany() *wire.Error {
@@ -161,7 +171,8 @@ type sendOp struct {
 	req      *wire.SendMessageRequest
 	admitted bool // by the rate limit
 	message  store.Message
-	first    [2]told // room for what most messages tell
+	first    [2]told        // room for what most messages tell
+	pair     [2]*store.User // and whom
 
 	refused *wire.Error
 	again   bool              // it was stored before
@@ -173,6 +184,8 @@ type sendOp struct {
 func (op *sendOp) Do(tx *store.Tx) error {
 	op.again, op.content, op.push, op.quoted = false, nil, nil, nil
 	c, m, req := &op.change, &op.message, op.req
+	// An earlier try may have made something else of it.
+	m.Content, m.More, m.Flags = req.Content, nil, m.Flags&store.FlagCounts
 	if op.refused = c.s.fence(); op.refused != nil {
 		return nil
 	}
@@ -182,28 +195,24 @@ func (op *sendOp) Do(tx *store.Tx) error {
 		return err
 	}
 	m.Sender = sender
-	c.reader, c.now, c.told, c.seq = reader{tx, op.a.server, c.s.app, sender}, time.Now().UnixMilli(), op.first[:0], 0
+	c.reader, c.now, c.told, c.seq = reader{Tx: tx, server: op.a.server, app: c.s.app, self: sender}, time.Now().UnixMilli(), op.first[:0], 0
 	if !op.admitted {
-		// A message that was stored is answered as such, also when its sender is in too much of a hurry.
-		conv, err := tx.FindConversation(key.app, req.ConversationType, key.id, req.ConversationId)
-		if conv == nil || err != nil {
-			op.refused = tooMany()
-			return err
-		}
-		found, same, err := tx.FindMessage(conv, m)
-		if !found {
-			op.refused = tooMany()
-			return err
-		}
-		return op.found(conv, same)
+		op.refused = tooMany()
+		return op.unlessStored()
 	}
 	conv, users, err := op.receivers()
-	if op.refused != nil || err != nil {
+	if err != nil {
 		return err
 	}
+	if op.refused != nil {
+		return op.unlessStored()
+	}
 	extras, err := op.prepare()
-	if op.refused != nil || err != nil {
+	if err != nil {
 		return err
+	}
+	if op.refused != nil {
+		return op.unlessStored()
 	}
 	if conv == nil {
 		if conv, err = tx.PeerConversation(sender, users[0]); err != nil {
@@ -228,6 +237,22 @@ func (op *sendOp) Do(tx *store.Tx) error {
 	return op.tell(conv, users, extras)
 }
 
+// unlessStored takes a refusal back if the message was stored before: then it is answered as such, whether its sender is in too much of a
+// hurry now, or has left the group, or what it replies to is gone.
+func (op *sendOp) unlessStored() error {
+	c, req := &op.change, op.req
+	conv, err := c.FindConversation(c.self.AppID, req.ConversationType, c.self.UserID, req.ConversationId)
+	if conv == nil || err != nil {
+		return err
+	}
+	found, same, err := c.FindMessage(conv, &op.message)
+	if !found {
+		return err
+	}
+	op.refused = nil
+	return op.found(conv, same)
+}
+
 // receivers returns the conversation, or nil if there is none yet with that user, and who is in it, the sender last or in a
 // group at any place.
 func (op *sendOp) receivers() (*store.Conversation, []*store.User, error) {
@@ -242,7 +267,8 @@ func (op *sendOp) receivers() (*store.Conversation, []*store.User, error) {
 			return nil, nil, nil
 		}
 		conv, err := c.FindConversation(c.self.AppID, req.ConversationType, c.self.UserID, req.ConversationId)
-		return conv, []*store.User{receiver, c.self}, err
+		op.pair = [2]*store.User{receiver, c.self}
+		return conv, op.pair[:], err
 	}
 	m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
 	if op.refused = refused; refused != nil || err != nil {
@@ -258,6 +284,10 @@ const maxSeq = 1<<32 - 1
 func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *extras) error {
 	c, m := &op.change, &op.message
 	each := hasFiles(m.Type) // URLs are for one user
+	if extras.replies() {
+		c.shared = newShared()
+		defer func() { c.shared = nil }()
+	}
 	var shared *wire.Event
 	for _, u := range users {
 		own := u.ID == c.self.ID
@@ -274,6 +304,9 @@ func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *ex
 		seq, err := c.AppendEvent(u, store.EventMessage, m.Place, m.Time, nil)
 		if err != nil {
 			return err
+		}
+		if each && !op.a.server.hub.reaches(userKey{u.AppID, u.UserID}) {
+			continue
 		}
 		e := shared
 		if e == nil || own || each {
@@ -299,20 +332,25 @@ func (op *sendOp) planPush(conv *store.Conversation, users []*store.User) error 
 	if op.a.server.config.OfflinePush == nil || req.PushConfig == nil {
 		return nil
 	}
-	for _, u := range users {
-		if u.ID == c.self.ID {
-			continue
-		}
-		m, err := c.Member(conv, u.ID)
-		if err != nil {
-			return err
-		}
+	plan := func(u *store.User, muted bool) {
 		mentioned := !req.DisableNotifyMentioned && (req.IsMentionAll || slices.Contains(req.MentionedUserIds, u.UserID))
-		if !m.Muted || mentioned {
+		if u.ID != c.self.ID && (!muted || mentioned) {
 			op.push = append(op.push, u.UserID)
 		}
 	}
-	return nil
+	if conv.Type == store.ConversationGroup {
+		roster, err := c.Roster(conv)
+		for _, p := range roster {
+			plan(p.User, p.Muted)
+		}
+		return err
+	}
+	receiver := users[0]
+	m, err := c.Member(conv, receiver.ID)
+	if err == nil {
+		plan(receiver, m.Muted)
+	}
+	return err
 }
 
 // found answers with the message that was stored before.

@@ -134,6 +134,7 @@ func (op *sendOp) combine(e *extras) error {
 		}
 		return err
 	}
+	size := 0
 	for _, ref := range content.Messages {
 		child, _, refused, err := c.message(ref)
 		if op.refused = refused; refused != nil || err != nil {
@@ -150,6 +151,11 @@ func (op *sendOp) combine(e *extras) error {
 		})
 		if err != nil {
 			return err
+		}
+		// What is copied may be a thousand times what was sent.
+		if size += len(b); size > maxCombinedBytes {
+			op.refused = tooLarge("messages that are combined", size, maxCombinedBytes)
+			return nil
 		}
 		e.combine = append(e.combine, b)
 	}
@@ -174,10 +180,13 @@ func (e *extras) keep(op *sendOp, conv *store.Conversation) (err error) {
 	if e.root == nil {
 		return nil
 	}
-	if e.replied, err = c.AddReply(e.root.Place, e.source.Place, m.Place); err != nil {
+	if err := c.AddReply(e.root.Place, e.source.Place, m.Place); err != nil {
 		return err
 	}
-	return c.alter(e.root, func(more *wire.Message) { more.RootRepliedCount = e.replied })
+	return c.alter(e.root, func(more *wire.Message) {
+		more.RootRepliedCount++ // counting them takes the longer the more there are
+		e.replied = more.RootRepliedCount
+	})
 }
 
 // count is what the users are told of the tree that a reply is in.

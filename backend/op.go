@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
@@ -16,6 +17,7 @@ type reader struct {
 	server *Server
 	app    *App
 	self   *store.User
+	shared *shared // nil unless many are told of one thing
 }
 
 // view answers a request that reads. What answer returns is one of three: a response, a refusal, or an error.
@@ -27,11 +29,12 @@ func (a *attachment) view(s *session, id uint64, answer func(r *reader) (*wire.R
 	var resp *wire.Response
 	var refused *wire.Error
 	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
+		defer charge(s.queries, 0, time.Now())
 		u, err := tx.User(s.key.app, s.key.id)
 		if err != nil {
 			return err
 		}
-		resp, refused, err = answer(&reader{tx, a.server, s.app, u})
+		resp, refused, err = answer(&reader{Tx: tx, server: a.server, app: s.app, self: u})
 		return err
 	})
 	switch {
@@ -45,6 +48,17 @@ func (a *attachment) view(s *session, id uint64, answer func(r *reader) (*wire.R
 	}
 }
 
+// unit is how long what counts as one request may take, and freeTold how many users it may tell.
+const unit, freeTold = 2 * time.Millisecond, 100
+
+// charge counts a request, which told some users and began at start, for as much as it costs the others: they wait for the store, too.
+func charge(l *rate.Limiter, told int, start time.Time) {
+	now := time.Now()
+	if n := max(told/freeTold, int(now.Sub(start)/unit)); n > 0 {
+		l.ReserveN(now, min(n, l.Burst()))
+	}
+}
+
 // A change is the inside of a request that changes something. It keeps what users are to be told of it.
 type change struct {
 	reader
@@ -52,6 +66,10 @@ type change struct {
 	now  int64 // Unix milliseconds
 	told []told
 	seq  uint32 // the event that tells self; zero if none does
+
+	events int // that were appended
+
+	after func() // if set, what is done once the transaction is durable
 }
 
 // A told is an event in a user's feed.
@@ -64,7 +82,10 @@ type told struct {
 // tell puts an event into a user's feed. Messages in it are named by their places, in OrderKey; at is one of them, or
 // another place in the conversation that it is about, or zero.
 func (c *change) tell(u *store.User, at int64, e *wire.Event) error {
-	e.Origin = c.s.origin()
+	if e.Origin = nil; u.ID == c.self.ID {
+		// Others are not to know it: who claims it could have their ZIM take an event for its own.
+		e.Origin = c.s.origin()
+	}
 	data, err := proto.Marshal(e)
 	if err != nil {
 		return err
@@ -73,22 +94,45 @@ func (c *change) tell(u *store.User, at int64, e *wire.Event) error {
 	if err != nil {
 		return err
 	}
+	c.events++
 	if u.ID == c.self.ID {
 		c.seq = seq
+	}
+	key := userKey{u.AppID, u.UserID}
+	if !c.server.hub.reaches(key) {
+		return nil // it is in the feed
 	}
 	r := c.reader
 	r.self = u
 	if e, err = r.fill(e); err != nil {
 		return err
 	}
-	c.told = append(c.told, told{userKey{u.AppID, u.UserID}, seq, e})
+	c.told = append(c.told, told{key, seq, e})
 	return nil
+}
+
+// maxTouched is how many conversations one event names: a client must be able to take a page of events.
+const maxTouched = 1000
+
+// tellTouched is tell for the user's own feed and an event that may name many conversations.
+func (c *change) tellTouched(at int64, e *wire.Event) error {
+	refs := e.Conversations
+	for {
+		n := min(len(refs), maxTouched)
+		e.Conversations, refs = refs[:n], refs[n:]
+		if err := c.tell(c.self, at, e); err != nil || len(refs) == 0 {
+			return err
+		}
+		e = new(wire.Event)
+	}
 }
 
 // tellAll puts an event into the feeds of all who are in a conversation and can see its messages from number seq on. make
 // makes what one of them is told, or nil.
 func (c *change) tellAll(conv *store.Conversation, at, seq int64, make func(u *store.User) *wire.Event) error {
 	users, err := c.members(conv, seq)
+	c.shared = newShared()
+	defer func() { c.shared = nil }()
 	for _, u := range users {
 		if err != nil {
 			break
@@ -156,6 +200,7 @@ type changeOp struct {
 	change  change
 	resp    *wire.Response
 	refused *wire.Error
+	charged bool // it was counted for what it costs; a second try is not its fault
 }
 
 func (op *changeOp) Do(tx *store.Tx) (err error) {
@@ -167,8 +212,18 @@ func (op *changeOp) Do(tx *store.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	op.change = change{reader: reader{tx, op.a.server, op.s.app, u}, s: op.s, now: time.Now().UnixMilli()}
+	op.change = change{reader: reader{Tx: tx, server: op.a.server, app: op.s.app, self: u}, s: op.s, now: time.Now().UnixMilli()}
+	// When it came, what came before it was not charged yet.
+	if !op.charged && op.s.changes.Tokens() < 0 {
+		op.refused = tooMany()
+		return nil
+	}
+	start := time.Now()
 	op.resp, op.refused, err = op.do(&op.change)
+	if !op.charged {
+		op.charged = true
+		charge(op.s.changes, op.change.events, start)
+	}
 	return err
 }
 
@@ -180,6 +235,9 @@ func (op *changeOp) Done(err error) {
 		op.a.refuse(op.id, op.refused)
 	default:
 		op.a.server.hub.deliverAll(op.change.told)
+		if op.change.after != nil {
+			op.change.after()
+		}
 		op.resp.EventSeq = uint64(op.change.seq)
 		op.a.link.Reply(op.id, op.resp)
 	}

@@ -92,6 +92,7 @@ func (a *attachment) queryPinned(s *session, id uint64, req *wire.QueryPinnedMes
 			w.PinnedUserId, w.PinnedTimeMs = p.UserID, p.Time
 			list = append(list, w)
 		}
-		return messagesResponse(list, 0), nil, nil
+		// Anybody may pin what is large, and that must not keep the others from the rest.
+		return messagesResponse(list[:fitting(list)], 0), nil, nil
 	})
 }

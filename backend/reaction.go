@@ -77,11 +77,11 @@ func (c *change) react(m *store.Message, req *wire.ReactRequest) (changes []*wir
 		return nil, refuse(codeReactionExists, "the user has reacted so before"), nil
 	}
 	if n == 0 {
-		list, err := c.reactions(m.Place)
+		others, err := c.ReactionTypes(m.Place, req.Type)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(list) >= maxReactionTypes && !slices.ContainsFunc(list, func(r *wire.Reaction) bool { return r.Type == req.Type }) {
+		if others >= maxReactionTypes {
 			return nil, refuse(codeParamsInvalid, fmt.Sprintf("a message has up to %d kinds of reactions", maxReactionTypes)), nil
 		}
 	}
@@ -118,7 +118,7 @@ func (a *attachment) queryReactionUsers(s *session, id uint64, req *wire.QueryRe
 			last := resp.Users[len(resp.Users)-1]
 			last.Reactions = append(last.Reactions, &wire.ReactionCount{Type: e.Type, SumCount: e.Count})
 		}
-		if next := req.Next + limit; next < total {
+		if next := req.Next + limit; len(list) > 0 && next < total {
 			resp.Next = next
 		}
 		return &wire.Response{Body: &wire.Response_ReactionUsers{ReactionUsers: resp}}, nil, err

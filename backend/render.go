@@ -89,7 +89,7 @@ func (r *reader) quote(c *store.Conversation, info *wire.RepliedInfo) error {
 }
 
 func (r *reader) reactions(at int64) ([]*wire.Reaction, error) {
-	list, err := r.Reactions(at, r.self.ID, someUsers)
+	list, err := r.Reactions(at)
 	reactions := make([]*wire.Reaction, len(list))
 	for i, e := range list {
 		reactions[i] = &wire.Reaction{Type: e.Type, TotalCount: e.Users, SumCount: e.Sum, IsSelfIncluded: e.Self, UserIds: e.Some}
@@ -162,13 +162,20 @@ func (r *reader) fill(e *wire.Event) (*wire.Event, error) {
 	room := maxEventBytes
 	all := func(list []*wire.Message, render func(place int64) (*wire.Message, error), beyond func(m *wire.Message) *wire.Message) []*wire.Message {
 		for i := range list {
-			if list[i] = get(list[i], render); list[i] == nil {
+			if room <= 0 && beyond == nil {
+				list[i] = nil
+			} else {
+				list[i] = get(list[i], render)
+			}
+			if list[i] == nil {
 				continue
 			}
 			if n := proto.Size(list[i]); n <= room {
 				room -= n
-			} else {
+			} else if beyond != nil {
 				list[i] = beyond(list[i])
+			} else {
+				list[i], room = nil, 0 // no more of these
 			}
 		}
 		return slices.DeleteFunc(list, func(m *wire.Message) bool { return m == nil })
@@ -176,7 +183,7 @@ func (r *reader) fill(e *wire.Event) (*wire.Event, error) {
 	if e.Deleted != nil {
 		e.Deleted.Messages = all(e.Deleted.Messages, r.renderAt, nameOf)
 	}
-	e.Replied = all(e.Replied, r.visibleAt, func(*wire.Message) *wire.Message { return nil })
+	e.Replied = all(e.Replied, r.visibleAt, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +263,7 @@ func (r *reader) receipt(m *store.Message) (*wire.Receipt, error) {
 	}
 	receipt.ReadCount = n
 	if c.Type == store.ConversationGroup {
-		if receipt.UnreadCount, err = r.Waiting(m); err != nil {
+		if receipt.UnreadCount, err = r.Waiting(m, n); err != nil {
 			return nil, err
 		}
 	} else if receipt.UnreadCount = 1 - n; n == 0 {

@@ -22,6 +22,10 @@ var ErrNoRoom = errors.New("backend: there is no such room")
 
 // queryRoomMembers answers who is in a room that the session's user is in.
 func (a *attachment) queryRoomMembers(s *session, id uint64, req *wire.QueryRoomMembersRequest) {
+	if !s.queries.Allow() {
+		a.refuse(id, tooMany())
+		return
+	}
 	resp, refused := a.server.rooms.query(s, req)
 	if refused != nil {
 		a.refuse(id, refused)

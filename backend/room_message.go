@@ -219,7 +219,7 @@ func (op *combineOp) Do(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	c.reader, c.now = reader{tx, op.a.server, c.s.app, sender}, time.Now().UnixMilli()
+	c.reader, c.now = reader{Tx: tx, server: op.a.server, app: c.s.app, self: sender}, time.Now().UnixMilli()
 	e := new(extras)
 	if err := op.combine(e); op.refused != nil || err != nil {
 		return err

@@ -14,11 +14,12 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// A slowAnswer is a network on which answers of one kind take their time.
+// A slowAnswer is a network on which answers of one kind, or pushes, take their time.
 type slowAnswer struct {
 	transport.Dialer
-	mu   sync.Mutex
-	held []func() // guarded by mu; nil: nothing is held
+	mu     sync.Mutex
+	held   []func()      // guarded by mu; nil: nothing is held
+	pushes chan struct{} // guarded by mu; pushes wait until it is closed, unless it is nil
 }
 
 // hold holds the answers to questions for conversations until what it returns is called.
@@ -35,6 +36,18 @@ func (s *slowAnswer) hold() (release func()) {
 		for _, f := range held {
 			f()
 		}
+	}
+}
+
+// holdPushes is hold for pushes.
+func (s *slowAnswer) holdPushes() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pushes := make(chan struct{})
+	s.pushes = pushes
+	return func() {
+		synctest.Wait()
+		close(pushes)
 	}
 }
 
@@ -67,6 +80,17 @@ func (c *slowConn) Start(req *wire.Request, done func(*wire.Response, error)) {
 			done(resp, err)
 		}
 	})
+}
+
+func (c *slowConn) Receive(ctx context.Context) (*wire.Push, error) {
+	push, err := c.Pipeline.Receive(ctx)
+	c.slow.mu.Lock()
+	pushes := c.slow.pushes
+	c.slow.mu.Unlock()
+	if pushes != nil {
+		<-pushes
+	}
+	return push, err
 }
 
 // slowly logs alice in on a network whose answers can be held, and bob on another.
@@ -126,6 +150,27 @@ func TestConversationOfAnswerBeforeDeletion(t *testing.T) {
 		a.must(<-deleted)
 		got := a.since()
 		if gone := slices.Index(got, "all conversations deleted 1"); gone < 0 || !slices.Contains(got[gone:], "conversation Deleted bob 2 second") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// What came after all conversations were deleted was told before it, and not again.
+func TestConversationOfLateDeletion(t *testing.T) {
+	slowly(t, func(t *testing.T, srv *zimtest.Server, slow *slowAnswer, a, b *user) {
+		srv.Register("carol")
+		a2 := device(t, srv, slow.Dialer, "alice", "two")
+		release := slow.holdPushes()
+		a2.must(a2.DeleteAllConversations(t.Context(), nil))
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			a.send(zim.Peer("carol"), "second", nil)
+		}()
+		release()
+		<-sent
+		got := a.since()
+		if gone := slices.Index(got, "all conversations deleted 1"); gone < 0 || !slices.Contains(got[gone:], "conversation Added carol 0 second") {
 			t.Errorf("got %q", got)
 		}
 	})

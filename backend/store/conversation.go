@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -288,7 +289,8 @@ func scanMember(stmt *sqlite.Stmt, c *Conversation) *Member {
 
 // Member returns what a conversation is for a user, or nil if it never was the user's.
 func (tx *Tx) Member(c *Conversation, user int64) (*Member, error) {
-	stmt := tx.conn.Prep("SELECT " + memberColumns + memberTables + "WHERE m.user = ? AND m.conversation = ?")
+	// The plus keeps SQLite from putting the arguments into the rest of the query, which it would then plan anew for each.
+	stmt := tx.conn.Prep("SELECT " + memberColumns + memberTables + "WHERE m.user = +? AND m.conversation = +?")
 	stmt.BindInt64(1, user)
 	stmt.BindInt64(2, c.ID)
 	defer stmt.Reset()
@@ -314,6 +316,16 @@ func (tx *Tx) Conversations(u *User) ([]*Member, error) {
 	}
 }
 
+// CountPinned returns how many conversations a user has pinned.
+func (tx *Tx) CountPinned(u *User) (int64, error) {
+	return tx.number("SELECT count(*) FROM member WHERE user = ? AND pinned <> 0", u.ID)
+}
+
+// CountMarked returns how many conversations a user has marked.
+func (tx *Tx) CountMarked(u *User) (int64, error) {
+	return tx.number("SELECT count(*) FROM member WHERE user = ? AND marked <> 0", u.ID)
+}
+
 // Members returns who is, and if all is set who ever was, in a conversation, in the order in which they entered.
 func (tx *Tx) Members(c *Conversation, all bool) ([]*Member, error) {
 	stmt := tx.conn.Prep("SELECT " + memberColumns + memberTables + "WHERE m.conversation = ? AND (? OR m.gone = 0) ORDER BY m.entered, m.user")
@@ -332,12 +344,12 @@ func (tx *Tx) Members(c *Conversation, all bool) ([]*Member, error) {
 
 // PutMember keeps what a conversation is for a user.
 func (tx *Tx) PutMember(m *Member) error {
-	m.Conversation.roster = nil
+	m.Conversation.altered(m)
 	if tx.cache != nil {
 		// The caller may have read the conversation apart from the cache.
 		c := m.Conversation
 		if kept := tx.cache.conversations[conversationKey{c.App, c.Type, c.A, c.B}]; kept != nil {
-			kept.roster = nil
+			kept.altered(m)
 		}
 	}
 	own := m.own
@@ -357,6 +369,19 @@ func (tx *Tx) PutMember(m *Member) error {
 	stmt.BindBytes(18, m.Marks)
 	stmt.BindInt64(19, m.Marked)
 	return step(stmt)
+}
+
+// altered brings the roster up to date, or drops it if somebody enters or leaves. What members only read or mute comes too often for that.
+func (c *Conversation) altered(m *Member) {
+	i := slices.IndexFunc(c.roster, func(p *Participant) bool { return p.User.ID == m.User })
+	switch {
+	case i < 0 && m.Gone != 0:
+	case i >= 0 && m.Gone == 0 && c.roster[i].Joined == m.Joined:
+		p := c.roster[i]
+		p.Role, p.Muted, p.own = m.Role, m.Muted, m.own
+	default:
+		c.roster = nil
+	}
 }
 
 // Roster returns who is in a group now. It is for the writing transaction only.

@@ -4,7 +4,7 @@ import "zombiezen.com/go/sqlite/sqlitex"
 
 // Exec runs SQL of a test in a transaction.
 func (tx *Tx) Exec(sql string, args ...any) error {
-	return sqlitex.Execute(tx.conn, sql, &sqlitex.ExecOptions{Args: args})
+	return sqlitex.Execute(tx.conn.Conn, sql, &sqlitex.ExecOptions{Args: args})
 }
 
 // Int returns the number that a query of a test finds.

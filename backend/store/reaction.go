@@ -27,9 +27,19 @@ func (tx *Tx) Reactions(at, self int64, some int) (list []*Reaction, err error) 
 	return list, err
 }
 
-// ReactionTypes returns how many kinds of reactions a message has.
-func (tx *Tx) ReactionTypes(at int64) (int64, error) {
-	return tx.number("SELECT count(DISTINCT type) FROM reaction WHERE place = ?", at)
+// ReactionsBy returns who has reacted to a message, and how, by the rows of the users.
+func (tx *Tx) ReactionsBy(at int64) (by map[int64][]string, err error) {
+	by = make(map[int64][]string)
+	err = tx.each(func(stmt *sqlite.Stmt) {
+		user := stmt.ColumnInt64(0)
+		by[user] = append(by[user], stmt.ColumnText(1))
+	}, "SELECT user, type FROM reaction WHERE place = ?", at)
+	return by, err
+}
+
+// ReactionTypes returns how many kinds of reactions a message has beside one.
+func (tx *Tx) ReactionTypes(at int64, beside string) (int64, error) {
+	return tx.number("SELECT count(DISTINCT type) FROM reaction WHERE place = ? AND type <> ?", at, beside)
 }
 
 // ReactionOf returns how often a user has reacted to a message so, or zero.

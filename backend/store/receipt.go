@@ -16,7 +16,8 @@ func (tx *Tx) ReadAt(at, user int64) (int64, error) {
 // Readers tells how many have read a message, of those who are still there, and when the last of them did.
 func (tx *Tx) Readers(m *Message) (n, last int64, err error) {
 	err = tx.each(func(stmt *sqlite.Stmt) { n, last = stmt.ColumnInt64(0), stmt.ColumnInt64(1) },
-		`SELECT count(*), coalesce(max(r.time), 0) FROM receipt r JOIN member m ON m.user = r.user AND m.conversation = ?1 >> 32
+		// SQLite would go through the whole group, which each of its members would have it do.
+		`SELECT count(*), coalesce(max(r.time), 0) FROM receipt r CROSS JOIN member m ON m.user = r.user AND m.conversation = ?1 >> 32
 			AND m.joined < (?1 & 4294967295) AND m.gone = 0 WHERE r.place = ?1`, m.Place)
 	return n, last, err
 }
@@ -25,9 +26,20 @@ func (tx *Tx) Readers(m *Message) (n, last int64, err error) {
 const audience = ` FROM member m JOIN user u ON u.id = m.user WHERE m.conversation = ?1 >> 32 AND m.joined < (?1 & 4294967295)
 	AND m.gone = 0 AND m.user <> ?2`
 
-// Waiting tells how many of a group have not read a message.
-func (tx *Tx) Waiting(m *Message) (int64, error) {
-	return tx.number("SELECT count(*)"+audience+" AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.place = ?1 AND r.user = m.user)", m.Place, m.Sender.ID)
+// Waiting tells how many of a group have not read a message that some have.
+func (tx *Tx) Waiting(m *Message, readers int64) (int64, error) {
+	if tx.cache == nil {
+		n, err := tx.number("SELECT count(*)"+audience, m.Place, m.Sender.ID)
+		return n - readers, err
+	}
+	list, err := tx.Roster(m.Conversation)
+	n := -readers
+	for _, p := range list {
+		if int64(p.Joined) < m.Seq() && p.User.ID != m.Sender.ID {
+			n++
+		}
+	}
+	return n, err
 }
 
 // Audience returns the user IDs of those of a group who have read a message, or have not, behind the first skip of them.

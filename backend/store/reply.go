@@ -1,23 +1,22 @@
 package store
 
-import "zombiezen.com/go/sqlite"
+import (
+	"cmp"
+	"maps"
+	"slices"
 
-// AddReply keeps that the message at a place replies to source, in the tree of root, and returns how many replies the tree has.
-func (tx *Tx) AddReply(root, source, at int64) (int64, error) {
-	if err := tx.exec("INSERT INTO reply (root, place, source) VALUES (?, ?, ?)", root, at, source); err != nil {
-		return 0, err
-	}
-	return tx.CountReplies(root)
+	"zombiezen.com/go/sqlite"
+)
+
+// AddReply keeps that the message at a place replies to source, in the tree of root.
+func (tx *Tx) AddReply(root, source, at int64) error {
+	return tx.exec("INSERT INTO reply (root, place, source) VALUES (?, ?, ?)", root, at, source)
 }
 
-// DropReply forgets a reply, which stays in the conversation.
-func (tx *Tx) DropReply(root, at int64) error {
-	return tx.exec("DELETE FROM reply WHERE root = ? AND place = ?", root, at)
-}
-
-// CountReplies returns how many replies a tree has.
-func (tx *Tx) CountReplies(root int64) (int64, error) {
-	return tx.number("SELECT count(*) FROM reply WHERE root = ?", root)
+// DropReply forgets a reply, which stays in the conversation. It reports whether there was one.
+func (tx *Tx) DropReply(root, at int64) (bool, error) {
+	err := tx.exec("DELETE FROM reply WHERE root = ? AND place = ?", root, at)
+	return tx.conn.Changes() > 0, err
 }
 
 // Replies returns the places of the replies of a tree behind one of them.
@@ -25,9 +24,11 @@ func (tx *Tx) Replies(root, after, limit int64) (places []int64, err error) {
 	return tx.places("SELECT place FROM reply WHERE root = ? AND place > ? ORDER BY place LIMIT ?", root, after, limit)
 }
 
-// RepliesTo returns the places of the messages that quote the one at a place.
-func (tx *Tx) RepliesTo(source int64) ([]int64, error) {
-	return tx.places("SELECT place FROM reply WHERE source = ? ORDER BY place LIMIT 100", source)
+// RepliesTo returns the places of the messages that quote the one at a place: the last ones, up to limit, in their order.
+func (tx *Tx) RepliesTo(source, limit int64) ([]int64, error) {
+	places, err := tx.places("SELECT place FROM reply WHERE source = ? ORDER BY place DESC LIMIT ?", source, limit)
+	slices.Reverse(places)
+	return places, err
 }
 
 func (tx *Tx) places(query string, args ...any) (places []int64, err error) {
@@ -91,26 +92,46 @@ type Mention struct {
 	Me, All bool
 }
 
-// Mentions returns the messages of others that mention a member who has not read them.
-func (tx *Tx) Mentions(m *Member) (list []*Mention, err error) {
+// Mentions returns the messages of others that mention a member who has not read them: the last ones, up to limit.
+func (tx *Tx) Mentions(m *Member, limit int) ([]*Mention, error) {
 	from, to := place(m.Conversation.ID, max(m.Seen+1, m.First())), place(m.Conversation.ID, m.Last)
 	if from > to {
 		return nil, nil
 	}
-	err = tx.each(func(stmt *sqlite.Stmt) {
+	bySeq := make(map[int64]*Mention)
+	// One after the other: for both together, SQLite would sort all that there are.
+	for _, user := range []int64{m.User, Everybody} {
+		if err := tx.mentions(bySeq, user, m.User, from, to, limit); err != nil {
+			return nil, err
+		}
+	}
+	list := slices.SortedFunc(maps.Values(bySeq), func(a, b *Mention) int { return cmp.Compare(a.Seq, b.Seq) })
+	return list[max(len(list)-limit, 0):], nil
+}
+
+// mentions adds the last messages between two places that mention user, as self sees them.
+func (tx *Tx) mentions(bySeq map[int64]*Mention, user, self, from, to int64, limit int) error {
+	stmt := tx.conn.Prep(`SELECT n.place, m.id, s.user_id FROM mention n JOIN message m ON m.place = n.place JOIN user s ON s.id = m.sender
+		WHERE n.user = +? AND n.place BETWEEN +? AND +? AND m.sender <> +?
+		AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = +? AND h.place = n.place) ORDER BY n.place DESC`)
+	for i, v := range []int64{user, from, to, self, self} {
+		stmt.BindInt64(i+1, v)
+	}
+	defer stmt.Reset()
+	for range limit {
+		ok, err := stmt.Step()
+		if !ok {
+			return err
+		}
 		seq := int64(uint32(stmt.ColumnInt64(0)))
-		if n := len(list); n == 0 || list[n-1].Seq != seq {
-			list = append(list, &Mention{ID: stmt.ColumnInt64(1), Seq: seq, Sender: stmt.ColumnText(2)})
+		n := bySeq[seq]
+		if n == nil {
+			n = &Mention{ID: stmt.ColumnInt64(1), Seq: seq, Sender: stmt.ColumnText(2)}
+			bySeq[seq] = n
 		}
-		if last := list[len(list)-1]; stmt.ColumnInt64(3) == Everybody {
-			last.All = true
-		} else {
-			last.Me = true
-		}
-	}, `SELECT n.place, m.id, s.user_id, n.user FROM mention n JOIN message m ON m.place = n.place JOIN user s ON s.id = m.sender
-		WHERE n.user IN (0, ?1) AND n.place BETWEEN ?2 AND ?3 AND m.sender <> ?1
-		AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.user = ?1 AND h.place = n.place) ORDER BY n.place`, m.User, from, to)
-	return list, err
+		n.Me, n.All = n.Me || user == self, n.All || user == Everybody
+	}
+	return nil
 }
 
 // AddCombined keeps copies of messages under an ID.

@@ -144,7 +144,7 @@ var migrations = []string{`
 		PRIMARY KEY (place, type, user)
 	) WITHOUT ROWID;
 	CREATE TABLE reply (root INTEGER NOT NULL, place INTEGER NOT NULL, source INTEGER NOT NULL, PRIMARY KEY (root, place)) WITHOUT ROWID;
-	CREATE INDEX reply_source ON reply (source);
+	CREATE INDEX reply_source ON reply (source, place);
 	CREATE TABLE pin (place INTEGER PRIMARY KEY, user TEXT NOT NULL, time INTEGER NOT NULL);
 	-- What combine messages combine: copies.
 	CREATE TABLE combined (id TEXT NOT NULL, n INTEGER NOT NULL, message BLOB NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;

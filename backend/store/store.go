@@ -56,7 +56,7 @@ type Store struct {
 	gone    chan struct{} // closed when the writing goroutine ends
 	stopped sync.Once
 	writer  sync.WaitGroup
-	idle    chan *sqlite.Conn // readers
+	idle    chan *connection // readers
 
 	// AfterBatch, if set, is called by the writing goroutine when the operations of a transaction were told. It is set
 	// before the first Submit.
@@ -92,7 +92,7 @@ func Open(path string, opts Options) (*Store, error) {
 		ops:  make(chan Op, maxWaiting),
 		stop: make(chan struct{}),
 		gone: make(chan struct{}),
-		idle: make(chan *sqlite.Conn, readers),
+		idle: make(chan *connection, readers),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -170,7 +170,7 @@ func private(path string) error {
 	return f.Close()
 }
 
-func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*sqlite.Conn, error) {
+func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*connection, error) {
 	conn, err := sqlite.OpenConn(s.path, flags|sqlite.OpenWAL)
 	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", s.path, err)
@@ -192,33 +192,33 @@ func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*sqlite.Conn, err
 			return nil, fmt.Errorf("store: open %s: %w", s.path, err)
 		}
 	}
-	return conn, nil
+	return &connection{conn, make(map[string]*sqlite.Stmt)}, nil
 }
 
 // prepare checks the file, brings its schema up to date and reads what the store needs of it.
-func (s *Store) prepare(conn *sqlite.Conn) error {
-	check, err := sqlitex.ResultText(conn.Prep("PRAGMA quick_check(1)"))
+func (s *Store) prepare(conn *connection) error {
+	check, err := sqlitex.ResultText(conn.Conn.Prep("PRAGMA quick_check(1)"))
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
 	}
 	if check != "ok" {
 		return fmt.Errorf("store: %s is damaged: %s", s.path, check)
 	}
-	if err := migrate(conn); err != nil {
+	if err := migrate(conn.Conn); err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
 	}
 	var fresh [8]byte
 	rand.Read(fresh[:])
-	err = sqlitex.Execute(conn, "INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING", &sqlitex.ExecOptions{
+	err = sqlitex.Execute(conn.Conn, "INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING", &sqlitex.ExecOptions{
 		Args: []any{int64(binary.BigEndian.Uint64(fresh[:]))},
 	})
 	if err == nil {
 		var epoch int64
-		epoch, err = sqlitex.ResultInt64(conn.Prep("SELECT value FROM meta WHERE name = 'epoch'"))
+		epoch, err = sqlitex.ResultInt64(conn.Conn.Prep("SELECT value FROM meta WHERE name = 'epoch'"))
 		s.epoch = uint64(epoch)
 	}
 	if err == nil {
-		s.lastID, err = sqlitex.ResultInt64(conn.Prep("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'reserved_id'"))
+		s.lastID, err = sqlitex.ResultInt64(conn.Conn.Prep("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'reserved_id'"))
 	}
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
@@ -287,7 +287,7 @@ func (s *Store) View(ctx context.Context, do func(tx *Tx) error) error {
 		return s.err()
 	default:
 	}
-	var conn *sqlite.Conn
+	var conn *connection
 	select {
 	case conn = <-s.idle:
 	case <-s.stop:

@@ -17,7 +17,7 @@ import (
 const app = 1
 
 // open opens a store that is closed with the test.
-func open(t *testing.T, path string) *store.Store {
+func open(t testing.TB, path string) *store.Store {
 	t.Helper()
 	s, err := store.Open(path, store.Options{Relaxed: true})
 	if err != nil {
@@ -27,7 +27,7 @@ func open(t *testing.T, path string) *store.Store {
 	return s
 }
 
-func file(t *testing.T) string { return filepath.Join(t.TempDir(), "zim.db") }
+func file(t testing.TB) string { return filepath.Join(t.TempDir(), "zim.db") }
 
 // update runs do in a transaction that must succeed.
 func update(t *testing.T, s *store.Store, do func(tx *store.Tx) error) {
@@ -38,7 +38,7 @@ func update(t *testing.T, s *store.Store, do func(tx *store.Tx) error) {
 }
 
 // view runs do on a snapshot.
-func view(t *testing.T, s *store.Store, do func(tx *store.Tx) error) {
+func view(t testing.TB, s *store.Store, do func(tx *store.Tx) error) {
 	t.Helper()
 	if err := s.View(t.Context(), do); err != nil {
 		t.Fatal(err)

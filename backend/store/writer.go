@@ -8,7 +8,7 @@ import (
 )
 
 // write is the writing goroutine.
-func (s *Store) write(conn *sqlite.Conn) {
+func (s *Store) write(conn *connection) {
 	w := &writer{s: s, tx: Tx{conn: conn, store: s, cache: newCache()}}
 	defer func() {
 		close(s.gone)
@@ -98,7 +98,7 @@ func (w *writer) transaction(ops []Op) error {
 		}
 	}
 	if !conn.AutocommitEnabled() {
-		if undo := sqlitex.ExecuteTransient(conn, "ROLLBACK", nil); undo != nil {
+		if undo := sqlitex.ExecuteTransient(conn.Conn, "ROLLBACK", nil); undo != nil {
 			w.s.fail(undo)
 		}
 	}
@@ -143,7 +143,7 @@ func step(stmt *sqlite.Stmt) error {
 
 // A Tx is the inside of a transaction. Its methods are in the files of their chapters.
 type Tx struct {
-	conn  *sqlite.Conn
+	conn  *connection
 	store *Store
 	cache *cache // nil in a View
 }
