@@ -63,7 +63,7 @@ func (p *progress) current() int {
 const (
 	// reportAfter is how long the service waits for news of what was handled. After a crash, that much comes again.
 	reportAfter = 200 * time.Millisecond
-	// syncLimit is how many events are asked for at once.
+	// syncLimit is how many events are asked for at once, if there is room for them.
 	syncLimit = 500
 	// maxRun is how many messages one event brings, and maxRunBytes about how much: less than half of a queue.
 	maxRun      = 100
@@ -297,7 +297,7 @@ func (f *feed) pull() {
 	f.release(false)
 	f.syncing = true
 	conn, seen := f.conn, f.seen
-	req := &wire.SyncRequest{After: &wire.Position{Epoch: f.epoch, Seq: f.cursor}, Limit: syncLimit}
+	req := &wire.SyncRequest{After: &wire.Position{Epoch: f.epoch, Seq: f.cursor}, Limit: int32(min(syncLimit, max(f.z.dispatch.room(), 1)))}
 	f.mu.Unlock()
 	conn.Start(&wire.Request{Body: &wire.Request_Sync{Sync: req}}, func(resp *wire.Response, err error) {
 		f.synced(conn, seen, resp, err)
