@@ -177,12 +177,11 @@ type sendOp struct {
 	refused *wire.Error
 	again   bool              // it was stored before
 	quoted  *wire.RepliedInfo // what it quotes, if it is a reply
-	content []byte
-	push    []string // users who are to be pushed
+	push    []string          // users who are to be pushed
 }
 
 func (op *sendOp) Do(tx *store.Tx) error {
-	op.again, op.content, op.push, op.quoted = false, nil, nil, nil
+	op.again, op.push, op.quoted = false, nil, nil
 	c, m, req := &op.change, &op.message, op.req
 	// An earlier try may have made something else of it.
 	m.Content, m.More, m.Flags = req.Content, nil, m.Flags&store.FlagCounts

@@ -301,19 +301,12 @@ func (tx *Tx) Member(c *Conversation, user int64) (*Member, error) {
 }
 
 // Conversations returns all that are a user's, also those that are not in the list.
-func (tx *Tx) Conversations(u *User) ([]*Member, error) {
-	stmt := tx.conn.Prep("SELECT " + memberColumns + ", c.type, c.a, c.b" + memberTables + "JOIN conversation c ON c.id = m.conversation WHERE m.user = ?")
-	stmt.BindInt64(1, u.ID)
-	defer stmt.Reset()
-	var list []*Member
-	for {
-		ok, err := stmt.Step()
-		if !ok {
-			return list, err
-		}
+func (tx *Tx) Conversations(u *User) (list []*Member, err error) {
+	err = tx.each(func(stmt *sqlite.Stmt) {
 		c := &Conversation{ID: stmt.ColumnInt64(1), App: u.AppID, Type: stmt.ColumnInt32(24), A: stmt.ColumnText(25), B: stmt.ColumnText(26)}
 		list = append(list, scanMember(stmt, c))
-	}
+	}, "SELECT "+memberColumns+", c.type, c.a, c.b"+memberTables+"JOIN conversation c ON c.id = m.conversation WHERE m.user = ?", u.ID)
+	return list, err
 }
 
 // CountPinned returns how many conversations a user has pinned.
@@ -327,19 +320,10 @@ func (tx *Tx) CountMarked(u *User) (int64, error) {
 }
 
 // Members returns who is, and if all is set who ever was, in a conversation, in the order in which they entered.
-func (tx *Tx) Members(c *Conversation, all bool) ([]*Member, error) {
-	stmt := tx.conn.Prep("SELECT " + memberColumns + memberTables + "WHERE m.conversation = ? AND (? OR m.gone = 0) ORDER BY m.entered, m.user")
-	stmt.BindInt64(1, c.ID)
-	stmt.BindBool(2, all)
-	defer stmt.Reset()
-	var list []*Member
-	for {
-		ok, err := stmt.Step()
-		if !ok {
-			return list, err
-		}
-		list = append(list, scanMember(stmt, c))
-	}
+func (tx *Tx) Members(c *Conversation, all bool) (list []*Member, err error) {
+	err = tx.each(func(stmt *sqlite.Stmt) { list = append(list, scanMember(stmt, c)) },
+		"SELECT "+memberColumns+memberTables+"WHERE m.conversation = ? AND (? OR m.gone = 0) ORDER BY m.entered, m.user", c.ID, all)
+	return list, err
 }
 
 // PutMember keeps what a conversation is for a user.
