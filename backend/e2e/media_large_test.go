@@ -229,7 +229,9 @@ type countWriter struct {
 func (w *countWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *countWriter) Write(p []byte) (int, error) {
+	// Counted before it is written: whoever reads the last of it must not find a count without it.
+	w.net.downloaded.Add(int64(len(p)))
 	n, err := w.ResponseWriter.Write(p)
-	w.net.passed(&w.net.down, w.net.downloaded.Add(int64(n)), w.conn)
+	w.net.passed(&w.net.down, w.net.downloaded.Add(int64(n-len(p))), w.conn)
 	return n, err
 }
