@@ -64,8 +64,7 @@ func (c *command) init() {
 
 // sendGroupCommand hands a command on to those who are in a group. The store's goroutine knows them.
 func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessageRequest) {
-	op := &changeOp{a: a, s: s, id: id}
-	op.do = func(c *change) (*wire.Response, *wire.Error, error) {
+	a.submit(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
 		m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
 		if refused != nil || err != nil {
 			return nil, refused, err
@@ -95,10 +94,7 @@ func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessa
 		return &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &wire.SendMessageResponse{
 			MessageId: message.MessageId, OrderKey: message.MessageId, TimestampMs: c.now,
 		}}}, nil, nil
-	}
-	if err := a.server.store.Submit(op); err != nil {
-		a.storeFailed(id, err)
-	}
+	})
 }
 
 func (s *Server) registered(key userKey) (known bool, err error) {

@@ -247,7 +247,7 @@ func (r *reader) conversationPage(req *wire.QueryConversationsRequest) (page []*
 		limit = min(int(req.Count), maxConversationPage)
 	}
 	for _, m := range list {
-		if !passes(req.Filter, m) || req.After != nil && !behind(m, req.After, r.self.UserID) {
+		if !passes(req.Filter, m) || req.After != nil && !behind(m, req.After) {
 			continue
 		}
 		if len(page) == limit {
@@ -260,7 +260,7 @@ func (r *reader) conversationPage(req *wire.QueryConversationsRequest) (page []*
 
 // behind reports whether a conversation comes after a place in the list. Places need not be taken any more: order keys are
 // all different.
-func behind(m *store.Member, p *wire.ConversationPlace, userID string) bool {
+func behind(m *store.Member, p *wire.ConversationPlace) bool {
 	if pinned := m.Pinned != 0; pinned != p.IsPinned {
 		return !pinned
 	}

@@ -185,6 +185,11 @@ func (a *attachment) change(s *session, id uint64, do func(c *change) (*wire.Res
 		a.refuse(id, tooMany())
 		return
 	}
+	a.submit(s, id, do)
+}
+
+// submit is change for what is limited in another way.
+func (a *attachment) submit(s *session, id uint64, do func(c *change) (*wire.Response, *wire.Error, error)) {
 	op := &changeOp{a: a, s: s, id: id, do: do}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)
