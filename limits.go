@@ -1,6 +1,7 @@
 package zim
 
 import (
+	"cmp"
 	"math"
 	"time"
 	"unicode/utf8"
@@ -80,10 +81,7 @@ func (l *Limits) fill(op string) *Error {
 		{"BarrageSize", &l.BarrageSize, 5 << 10, 32 << 10},
 		{"ExtendedDataSize", &l.ExtendedDataSize, 1 << 10, 16 << 10},
 	} {
-		if *f.value == 0 {
-			*f.value = f.standard
-		}
-		if *f.value < 0 || *f.value > f.ceiling {
+		if *f.value = cmp.Or(*f.value, f.standard); *f.value < 0 || *f.value > f.ceiling {
 			return invalid(op, "Limits.%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
 		}
 	}
@@ -99,22 +97,15 @@ func (l *Limits) fill(op string) *Error {
 		{"AudioDuration", (*int64)(&l.AudioDuration), int64(300 * time.Second)},
 		{"DownloadSize", &l.DownloadSize, 200 << 20},
 	} {
-		if *f.value == 0 {
-			*f.value = f.standard
-		}
-		if *f.value < 0 {
+		if *f.value = cmp.Or(*f.value, f.standard); *f.value < 0 {
 			return invalid(op, "Limits.%s is negative", f.name)
 		}
 	}
 	if math.IsNaN(l.SendRate) || math.IsNaN(l.HighPrioritySendRate) {
 		return invalid(op, "Limits.SendRate and HighPrioritySendRate must be numbers")
 	}
-	if l.SendRate == 0 {
-		l.SendRate = 10
-	}
-	if l.HighPrioritySendRate == 0 {
-		l.HighPrioritySendRate = 20
-	}
+	l.SendRate = cmp.Or(l.SendRate, 10)
+	l.HighPrioritySendRate = cmp.Or(l.HighPrioritySendRate, 20)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -94,10 +95,7 @@ func (l *Limits) fill() error {
 		{"PinnedConversations", &l.PinnedConversations, 100, 1000},
 		{"GroupMembers", &l.GroupMembers, 500, 6000},
 	} {
-		if *f.value == 0 {
-			*f.value = f.standard
-		}
-		if *f.value < 0 || *f.value > f.ceiling {
+		if *f.value = cmp.Or(*f.value, f.standard); *f.value < 0 || *f.value > f.ceiling {
 			return fmt.Errorf("%s is %d, it may be 1 to %d", f.name, *f.value, f.ceiling)
 		}
 	}
@@ -113,37 +111,25 @@ func (l *Limits) fill() error {
 		{"AudioDuration", &l.AudioDuration, 300},
 		{"RevokeWindow", (*int64)(&l.RevokeWindow), int64(2 * time.Minute)},
 	} {
-		if *f.value == 0 {
-			*f.value = f.standard
-		}
-		if *f.value < 0 {
+		if *f.value = cmp.Or(*f.value, f.standard); *f.value < 0 {
 			return fmt.Errorf("%s is negative", f.name)
 		}
 	}
 	if l.RevokeWindow > 24*time.Hour {
 		return fmt.Errorf("RevokeWindow is %v, it may be up to 24 hours", l.RevokeWindow)
 	}
-	if l.ChangeRate == 0 {
-		l.ChangeRate = 50
-	}
-	if l.QueryRate == 0 {
-		l.QueryRate = 100
-	}
 	if l.SendBurst < 0 || math.IsNaN(l.ChangeRate) || math.IsNaN(l.QueryRate) || math.IsNaN(l.SendRate) || math.IsNaN(l.LoginRate) {
-		return fmt.Errorf("SendBurst is %d, SendRate %v and LoginRate %v: they are no limits", l.SendBurst, l.SendRate, l.LoginRate)
+		return fmt.Errorf("SendBurst is %d, SendRate %v, LoginRate %v, ChangeRate %v and QueryRate %v: they are no limits",
+			l.SendBurst, l.SendRate, l.LoginRate, l.ChangeRate, l.QueryRate)
 	}
-	if l.SendRate == 0 {
-		l.SendRate = 10
-	}
-	if l.SendBurst == 0 {
-		l.SendBurst = max(int(31*l.SendRate), 1)
-	}
-	if l.LoginRate == 0 {
-		l.LoginRate = 10
-	}
-	setDefault(&l.Rooms, 50)
-	setDefault(&l.RoomsPerUser, 5)
-	setDefault(&l.RoomMembers, 10_000)
+	l.ChangeRate = cmp.Or(l.ChangeRate, 50)
+	l.QueryRate = cmp.Or(l.QueryRate, 100)
+	l.SendRate = cmp.Or(l.SendRate, 10)
+	l.SendBurst = cmp.Or(l.SendBurst, max(int(31*l.SendRate), 1))
+	l.LoginRate = cmp.Or(l.LoginRate, 10)
+	l.Rooms = cmp.Or(l.Rooms, 50)
+	l.RoomsPerUser = cmp.Or(l.RoomsPerUser, 5)
+	l.RoomMembers = cmp.Or(l.RoomMembers, 10_000)
 	return nil
 }
 

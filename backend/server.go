@@ -6,6 +6,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,15 +101,15 @@ func New(config Config) (*Server, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&config.HeartbeatInterval, 10*time.Second)
-	setDefault(&config.OfflineAfter, 35*time.Second)
-	setDefault(&config.Grace, 30*time.Second)
-	setDefault(&config.RoomRetention, 30*time.Second)
-	setDefault(&config.LoginTimeout, 10*time.Second)
-	setDefault(&config.Backlog, 7*24*time.Hour)
-	setDefault(&config.MaxPreLogin, 10_000)
-	setDefault(&config.MaxPreLoginPerAddress, 100)
-	setDefault(&config.BadLoginRate, 10)
+	config.HeartbeatInterval = cmp.Or(config.HeartbeatInterval, 10*time.Second)
+	config.OfflineAfter = cmp.Or(config.OfflineAfter, 35*time.Second)
+	config.Grace = cmp.Or(config.Grace, 30*time.Second)
+	config.RoomRetention = cmp.Or(config.RoomRetention, 30*time.Second)
+	config.LoginTimeout = cmp.Or(config.LoginTimeout, 10*time.Second)
+	config.Backlog = cmp.Or(config.Backlog, 7*24*time.Hour)
+	config.MaxPreLogin = cmp.Or(config.MaxPreLogin, 10_000)
+	config.MaxPreLoginPerAddress = cmp.Or(config.MaxPreLoginPerAddress, 100)
+	config.BadLoginRate = cmp.Or(config.BadLoginRate, 10)
 	s := &Server{
 		config: config,
 		log:    config.Logger,
@@ -132,12 +133,6 @@ func New(config Config) (*Server, error) {
 	s.stop = cancel
 	s.work.Go(func() { s.keepHouse(ctx) })
 	return s, nil
-}
-
-func setDefault[T int | float64 | time.Duration](v *T, standard T) {
-	if *v == 0 {
-		*v = standard
-	}
 }
 
 // keepHouse deletes old events now and then.

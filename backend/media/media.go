@@ -17,6 +17,7 @@
 package media
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -157,10 +158,10 @@ func New(config Config) (*Server, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&config.URLLifetime, 24*time.Hour)
-	setDefault(&config.TicketLifetime, 24*time.Hour)
-	setDefault(&config.Quota, 10<<30)
-	setDefault(&config.MaxPixels, 40_000_000)
+	config.URLLifetime = cmp.Or(config.URLLifetime, 24*time.Hour)
+	config.TicketLifetime = cmp.Or(config.TicketLifetime, 24*time.Hour)
+	config.Quota = cmp.Or(config.Quota, 10<<30)
+	config.MaxPixels = cmp.Or(config.MaxPixels, 40_000_000)
 	s := &Server{
 		config:     config,
 		log:        config.Logger,
@@ -197,12 +198,6 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func setDefault[T int | int64 | time.Duration](v *T, standard T) {
-	if *v == 0 {
-		*v = standard
-	}
 }
 
 func subkey(key []byte, label string) []byte {
