@@ -16,24 +16,10 @@ import (
 
 const chunk = 4 << 20
 
-// serve serves handler in memory until the bubble ends. It returns a client that reaches nothing else.
+// serve serves handler in memory until the bubble ends, and gives what lingers the time to end. It returns a client that reaches nothing else.
 func serve(tb testing.TB, handler http.Handler) *http.Client {
-	tb.Helper()
-	l := memnet.Listen()
-	server := &http.Server{Handler: handler}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		server.Serve(l)
-	}()
-	rt := &http.Transport{DialContext: l.DialContext, DialTLSContext: l.DialContext}
-	tb.Cleanup(func() {
-		rt.CloseIdleConnections()
-		server.Close()
-		<-served
-		time.Sleep(2 * time.Hour) // for handlers that do, and connections that linger
-	})
-	return &http.Client{Transport: rt}
+	tb.Cleanup(func() { time.Sleep(2 * time.Hour) }) // for handlers that do, and connections; after the server's end
+	return memnet.Serve(tb, handler)
 }
 
 // content returns size bytes that are like no others.

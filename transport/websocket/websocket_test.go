@@ -15,24 +15,7 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// serve serves handler in memory until the test ends. It returns a client that reaches nothing else.
-func serve(tb testing.TB, handler http.HandlerFunc) *http.Client {
-	tb.Helper()
-	l := memnet.Listen()
-	server := &http.Server{Handler: handler}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		server.Serve(l)
-	}()
-	rt := &http.Transport{DialContext: l.DialContext, DialTLSContext: l.DialContext}
-	tb.Cleanup(func() {
-		rt.CloseIdleConnections()
-		server.Close()
-		<-served
-	})
-	return &http.Client{Transport: rt}
-}
+func serve(tb testing.TB, handler http.HandlerFunc) *http.Client { return memnet.Serve(tb, handler) }
 
 func TestConn(t *testing.T) {
 	transporttest.TestConn(t, func(tb testing.TB, service *transporttest.Service) transport.Dialer {
