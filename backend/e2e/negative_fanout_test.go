@@ -38,7 +38,7 @@ func (c *rawConn) ok(body any) *wire.Response {
 	c.t.Helper()
 	resp := c.call(body)
 	if resp == nil || resp.Error != nil {
-		c.t.Fatalf("%T: got %v", body, resp)
+		c.t.Fatalf("%T: got %v, closed with status %d", body, resp, c.status)
 	}
 	return resp
 }

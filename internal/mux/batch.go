@@ -16,7 +16,6 @@ var ErrSlow = errors.New("mux: the other side reads too slowly")
 // something to write.
 type batch struct {
 	stream  Stream
-	limit   int         // most bytes that may wait, immutable
 	message int         // most bytes in one message, immutable
 	failed  func(error) // called once, by the writing goroutine; must call stop; immutable
 	writers sync.WaitGroup
@@ -41,14 +40,14 @@ func putBuffer(b []byte) {
 	}
 }
 
-// add encodes f and leaves it to the next write. f may be changed afterwards.
-func (b *batch) add(f *wire.Frame) error {
+// add encodes f and leaves it to the next write, unless more than limit bytes wait for that. f may be changed afterwards.
+func (b *batch) add(f *wire.Frame, limit int) error {
 	b.mu.Lock()
 	if b.err != nil {
 		b.mu.Unlock()
 		return b.err
 	}
-	if len(b.buf) > b.limit {
+	if len(b.buf) > limit {
 		b.mu.Unlock()
 		return ErrSlow
 	}

@@ -21,4 +21,4 @@ func Encode(frames ...*wire.Frame) []byte {
 }
 
 // SetLimit sets how many bytes may wait for c's server.
-func SetLimit(c *Conn, limit int) { c.out.limit = limit }
+func SetLimit(c *Conn, limit int) { c.limit = limit }

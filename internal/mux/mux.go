@@ -38,6 +38,7 @@ const waiting = 64
 type Conn struct {
 	stream  Stream
 	out     batch
+	limit   int             // most bytes of requests that may wait, immutable
 	pushes  chan *wire.Push // closed by the reading goroutine at its end
 	closing chan struct{}
 	read    sync.WaitGroup
@@ -54,11 +55,12 @@ var _ transport.Pipeline = (*Conn)(nil)
 func New(stream Stream) *Conn {
 	c := &Conn{
 		stream:  stream,
+		limit:   64 << 20,
 		pushes:  make(chan *wire.Push, waiting),
 		closing: make(chan struct{}),
 		pending: make(map[uint64]func(*wire.Response, error)),
 	}
-	c.out = batch{stream: stream, limit: 64 << 20, message: ToServer.Message, failed: c.fail}
+	c.out = batch{stream: stream, message: ToServer.Message, failed: c.fail}
 	c.read.Go(c.readFrames)
 	return c
 }
@@ -143,7 +145,7 @@ func (c *Conn) start(req *wire.Request, done func(*wire.Response, error)) (id ui
 	c.mu.Unlock()
 	f := frames.Get().(*wire.Frame)
 	f.Id, f.Request = id, req
-	err := c.out.add(f)
+	err := c.out.add(f, c.limit)
 	f.Id, f.Request = 0, nil
 	frames.Put(f)
 	if errors.Is(err, ErrSlow) {

@@ -18,13 +18,17 @@ type Peer struct {
 	closed bool   // guarded by mu
 }
 
-// maxWaiting is how many bytes may wait for a client that reads slowly. What is refused beyond is in its feed.
-const maxWaiting = 1 << 20
+// How many bytes may wait for a client that reads slowly. A push that is refused beyond maxPushes is in the client's feed; the rest
+// of maxWaiting is for answers, so that a client which reads again after a flood of pushes keeps its connection.
+const (
+	maxPushes  = 512 << 10
+	maxWaiting = 1 << 20
+)
 
 // NewPeer makes a Peer of stream, which it owns from now on. Serve must be called.
 func NewPeer(stream Stream) *Peer {
 	p := &Peer{stream: stream, limits: PreLogin}
-	p.out = batch{stream: stream, limit: maxWaiting, message: ToServer.Message, failed: func(err error) {
+	p.out = batch{stream: stream, message: ToServer.Message, failed: func(err error) {
 		p.out.stop(err)
 		p.stream.Close(0, "")
 	}}
@@ -86,7 +90,7 @@ func (p *Peer) Trust() {
 func (p *Peer) Reply(id uint64, resp *wire.Response) error {
 	f := frames.Get().(*wire.Frame)
 	f.Id, f.Response = id, resp
-	err := p.out.add(f)
+	err := p.out.add(f, maxWaiting)
 	f.Id, f.Response = 0, nil
 	frames.Put(f)
 	if errors.Is(err, ErrSlow) {
@@ -100,7 +104,7 @@ func (p *Peer) Reply(id uint64, resp *wire.Response) error {
 func (p *Peer) Push(push *wire.Push) error {
 	f := frames.Get().(*wire.Frame)
 	f.Push = push
-	err := p.out.add(f)
+	err := p.out.add(f, maxPushes)
 	f.Push = nil
 	frames.Put(f)
 	return err
