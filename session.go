@@ -2,9 +2,10 @@ package zim
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -254,7 +255,14 @@ func (s *session) timedOut(err error) {
 // connection together come back one by one.
 func (s *session) delay(attempt int) time.Duration {
 	bound := firstDelay << min(attempt, 10)
-	return rand.N(min(bound, s.z.config.MaxReconnectDelay) + 1)
+	return upTo(min(bound, s.z.config.MaxReconnectDelay))
+}
+
+// upTo returns a random duration between nothing and d. It is of crypto/rand, whose source tests can set.
+func upTo(d time.Duration) time.Duration {
+	var b [8]byte
+	rand.Read(b[:])
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(d+1))
 }
 
 // connect makes one attempt to dial and log in. On success, the session is connected.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package zimtest_test
+
+const exact = true
