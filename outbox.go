@@ -189,6 +189,7 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		// Here, so that what the connection brings next is told after it.
 		out.message, out.err = o.settled(out, s.filesOf(out.ack))
 		s.tellStatus(out.message, out.err)
+		out.ack = nil // it is only lent
 		o.result <- out
 		return
 	}

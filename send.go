@@ -31,10 +31,12 @@ import (
 func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationRef, config *MessageSendConfig) (*Message, error) {
 	const op = "SendMessage"
 	if config == nil {
-		config = new(MessageSendConfig)
+		config = &defaultSendConfig
 	}
 	return z.sendOrRetry(ctx, op, content, to, config, nil)
 }
+
+var defaultSendConfig MessageSendConfig
 
 func (z *ZIM) sendOrRetry(ctx context.Context, op string, content Content, to ConversationRef, config *MessageSendConfig, source *Message) (*Message, error) {
 	m, err := z.send(ctx, op, content, to, config, source)

@@ -60,7 +60,7 @@ type Pipeline interface {
 
 	// Start puts req on its way and returns without waiting. Requests that are started one after the other reach the
 	// service in that order. done is called exactly once, with what RoundTrip would have returned, by any goroutine, perhaps
-	// before Start returns; it may start other requests, and must not block. The request must not be changed any more.
+	// before Start returns; it may start other requests, and must not block or keep the response. The request must not be changed any more.
 	Start(req *wire.Request, done func(*wire.Response, error))
 }
 

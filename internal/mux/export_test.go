@@ -2,11 +2,12 @@ package mux
 
 import "github.com/zim-go/zim/wire"
 
-// EachFrame and AppendFrame are the two directions of the encoding.
-var (
-	EachFrame   = eachFrame
-	AppendFrame = appendFrame
-)
+// AppendFrame and EachFrame are the two directions of the encoding.
+var AppendFrame = appendFrame
+
+func EachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame) error) error {
+	return eachFrame(msg, limits, f, nil, visit)
+}
 
 // Encode returns a message of frames.
 func Encode(frames ...*wire.Frame) []byte {

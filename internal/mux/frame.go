@@ -37,7 +37,7 @@ const MaxDepth = 16
 var ErrMalformed = errors.New("mux: malformed frame")
 
 var (
-	decode = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: MaxDepth}
+	decode = proto.UnmarshalOptions{Merge: true, DiscardUnknown: true, RecursionLimit: MaxDepth}
 	encode = proto.MarshalOptions{UseCachedSize: true}
 )
 
@@ -56,8 +56,8 @@ func nextFrame(msg []byte) (frame, rest []byte, err error) {
 	return msg[n : n+int(size)], msg[n+int(size):], nil
 }
 
-// eachFrame decodes the frames of one message into f, one after the other.
-func eachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame) error) error {
+// eachFrame decodes the frames of one message into f, one after the other. Acknowledgments are decoded into a, if it isn't nil.
+func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visit func(*wire.Frame) error) error {
 	for len(msg) > 0 {
 		frame, rest, err := nextFrame(msg)
 		if err != nil {
@@ -71,6 +71,10 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame)
 				return err
 			}
 		}
+		proto.Reset(f)
+		if a != nil && acknowledges(frame) {
+			f.Response = a.take()
+		}
 		if err := decode.Unmarshal(frame, f); err != nil {
 			return fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
 		}
@@ -79,6 +83,54 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame)
 		}
 	}
 	return nil
+}
+
+// acknowledges reports whether frame is a response that acknowledges a message.
+func acknowledges(frame []byte) bool {
+	response := field(frame, responseField)
+	return response != nil && field(response, sendMessageField) != nil
+}
+
+var (
+	responseField    = frameFields.ByName("response").Number()
+	sendMessageField = (*wire.Response)(nil).ProtoReflect().Descriptor().Fields().ByName("send_message").Number()
+)
+
+// field returns the bytes of the first field of that number in b, or nil.
+func field(b []byte, number protowire.Number) []byte {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return nil
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+			return nil
+		}
+		if num == number && typ == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(b)
+			return v
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// An acknowledgment is the response that a client gets most, kept to be decoded into again and again.
+type acknowledgment struct {
+	resp *wire.Response
+	body *wire.Response_SendMessage
+}
+
+// take returns the response, as good as new.
+func (a *acknowledgment) take() *wire.Response {
+	if a.resp == nil {
+		a.resp, a.body = new(wire.Response), &wire.Response_SendMessage{SendMessage: new(wire.SendMessageResponse)}
+	}
+	proto.Reset(a.resp)
+	proto.Reset(a.body.SendMessage)
+	a.resp.Body = a.body
+	return a.resp
 }
 
 var frameFields = (*wire.Frame)(nil).ProtoReflect().Descriptor().Fields()

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -68,6 +70,7 @@ func New(stream Stream) *Conn {
 func (c *Conn) readFrames() {
 	defer close(c.pushes)
 	var f wire.Frame
+	var ack acknowledgment
 	visit := func(f *wire.Frame) error {
 		switch {
 		case f.Response != nil:
@@ -84,7 +87,7 @@ func (c *Conn) readFrames() {
 		return nil
 	}
 	for {
-		err := c.stream.ReadMessage(func(msg []byte) error { return eachFrame(msg, ToClient, &f, visit) })
+		err := c.stream.ReadMessage(func(msg []byte) error { return eachFrame(msg, ToClient, &f, &ack, visit) })
 		if errors.Is(err, ErrMalformed) || errors.Is(err, ErrText) {
 			err = fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 		}
@@ -170,7 +173,12 @@ func (c *Conn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response
 		return nil, err
 	}
 	got := make(chan result, 1)
-	id := c.start(req, func(resp *wire.Response, err error) { got <- result{resp, err} })
+	id := c.start(req, func(resp *wire.Response, err error) {
+		if resp.GetSendMessage() != nil {
+			resp = proto.CloneOf(resp) // it is only lent
+		}
+		got <- result{resp, err}
+	})
 	select {
 	case r := <-got:
 		return r.resp, r.err

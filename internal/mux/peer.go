@@ -54,7 +54,7 @@ func (p *Peer) Serve(handle func(id uint64, req *wire.Request)) error {
 			p.mu.Lock()
 			limits := p.limits
 			p.mu.Unlock()
-			return eachFrame(msg, limits, &f, visit)
+			return eachFrame(msg, limits, &f, nil, visit)
 		})
 	}
 	switch {

@@ -1,0 +1,214 @@
+package trust_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/zim-go/zim"
+	"github.com/zim-go/zim/backend/zimtest"
+	"github.com/zim-go/zim/transport"
+)
+
+// A person is a user of the world with one device, whose program ends and begins again.
+type person struct {
+	world *world
+	name  string
+	dial  transport.Dialer
+	dice  *rand.Rand    // of what the person writes
+	down  chan struct{} // holds a token when the session is over and nobody meant it
+
+	mu      sync.Mutex
+	current *zim.ZIM       // guarded by mu
+	slow    time.Duration  // guarded by mu; how long the next events take their handler
+	away    bool           // guarded by mu; the person logged out and will come back
+	open    []*zim.Message // guarded by mu; of which is not known what became of them
+}
+
+// begin starts the program.
+func (p *person) begin() {
+	w := p.world
+	z, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: w.dialer(p.name, p.dial), DeviceID: "phone"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	received := func(messages []*zim.Message) {
+		p.mu.Lock()
+		slow := p.slow
+		p.slow = 0
+		p.mu.Unlock()
+		time.Sleep(slow)
+		w.history.Received(p.name, messages...)
+	}
+	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { received(e.Messages) })
+	zim.On(z, func(_ context.Context, e *zim.GroupMessageReceived) { received(e.Messages) })
+	zim.On(z, func(_ context.Context, e *zim.SyncReset) { w.t.Errorf("%s: the feed began anew: %+v", p.name, e) })
+	zim.On(z, func(ctx context.Context, _ *zim.TokenWillExpire) {
+		if err := z.RenewToken(ctx, w.srv.TokenFor(p.name, 10*time.Minute)); err != nil {
+			w.note("renewal failed", "%s: %v", p.name, err)
+		}
+	})
+	zim.On(z, func(_ context.Context, e *zim.ConnectionStateChanged) {
+		if e.State != zim.ConnectionStateDisconnected {
+			return
+		}
+		if e.Event == zim.ConnectionEventTokenExpired {
+			w.note("expired", "%s", p.name)
+		}
+		select {
+		case p.down <- struct{}{}:
+		default:
+		}
+	})
+	p.mu.Lock()
+	p.current = z
+	p.mu.Unlock()
+	p.down <- struct{}{}
+}
+
+func (p *person) zim() *zim.ZIM {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current
+}
+
+// supervise logs in again whenever the session is over.
+func (p *person) supervise() {
+	for {
+		select {
+		case <-p.down:
+		case <-p.world.over:
+			return
+		}
+		for wait := time.Duration(0); ; wait = time.Second {
+			if !p.world.until(wait) {
+				return
+			}
+			p.mu.Lock()
+			z, away := p.current, p.away
+			p.mu.Unlock()
+			if away || z.ConnectionState() != zim.ConnectionStateDisconnected || p.login(z) {
+				break
+			}
+		}
+	}
+}
+
+// login logs in with a token that is soon over. It reports whether that succeeded.
+func (p *person) login(z *zim.ZIM) bool {
+	err := z.Login(context.Background(), p.name, &zim.LoginConfig{Token: p.world.srv.TokenFor(p.name, 90*time.Second)})
+	if err != nil {
+		p.world.note("login failed", "%s: %v", p.name, err)
+	}
+	return err == nil
+}
+
+// comeBack makes sure that the person is there, after everything.
+func (p *person) comeBack() {
+	for range 100 {
+		if z := p.zim(); z.ConnectionState() == zim.ConnectionStateConnected || z.ConnectionState() == zim.ConnectionStateReconnecting || p.login(z) {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	p.world.t.Errorf("%s can't log in", p.name)
+}
+
+// write sends what the person has to say.
+func (p *person) write() {
+	w := p.world
+	var wg sync.WaitGroup
+	for n := range messages {
+		time.Sleep(time.Duration(p.dice.Int64N(int64(4 * time.Second))))
+		to := w.group
+		if other := w.people[p.dice.IntN(users)]; other != p {
+			to = zim.Peer(other.name)
+		}
+		var content zim.Content = &zim.TextMessage{Message: fmt.Sprint(p.name, " says ", n)}
+		if p.dice.IntN(8) == 0 {
+			content = &zim.CommandMessage{Message: []byte(fmt.Sprint(p.name, " commands ", n))}
+			w.note("commands", "%s", p.name)
+		}
+		patience := time.Hour
+		if p.dice.IntN(4) == 0 {
+			patience = time.Duration(p.dice.Int64N(int64(5 * time.Second)))
+		}
+		look := p.dice.IntN(3) == 0
+		send := func() { p.send(content, to, patience, look) }
+		if p.dice.IntN(3) == 0 {
+			wg.Go(send) // and goes on without waiting
+		} else {
+			send()
+		}
+		if p.dice.IntN(4) == 0 {
+			p.retry()
+		}
+	}
+	wg.Wait()
+}
+
+// send sends one message, with the patience of its context, and perhaps looks for it.
+func (p *person) send(content zim.Content, to zim.ConversationRef, patience time.Duration, look bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p.try(ctx, content, to, nil)
+	if look && content.Type() != zim.MessageTypeCommand {
+		p.world.note("queries", "%s", p.name)
+		p.world.history.QueryHistory(ctx, p.name, p.zim(), to, zim.MessageQueryConfig{Count: 100, Reverse: true})
+	}
+}
+
+// try makes one try at a message, the first one or another.
+func (p *person) try(ctx context.Context, content zim.Content, to zim.ConversationRef, retry *zim.Message) {
+	w := p.world
+	m, err := w.history.Send(ctx, p.zim(), content, to, &zim.MessageSendConfig{Retry: retry})
+	switch {
+	case err == nil:
+		w.note("acknowledged", "%s as %s", m.LocalID, m.ID)
+		return
+	case errors.Is(err, zim.ErrOutcomeUnknown):
+		w.note("unknown", "to %v: %v", to, err)
+	default:
+		w.note("refused", "to %v: %v", to, err)
+	}
+	if m == nil {
+		m = retry // it was not even attached again
+	}
+	if m != nil && content.Type() != zim.MessageTypeCommand {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open = append(p.open, m)
+	}
+}
+
+// retry sends again what may or may not have been sent.
+func (p *person) retry() {
+	p.mu.Lock()
+	if len(p.open) == 0 {
+		p.mu.Unlock()
+		return
+	}
+	m := p.open[0]
+	p.open = p.open[1:]
+	p.mu.Unlock()
+	p.world.note("retried", "%s", m.LocalID)
+	p.try(context.Background(), m.Content, m.Conversation, m)
+}
+
+// resolve sends again whatever has no certain end, until it has one.
+func (p *person) resolve() {
+	for range 1000 {
+		p.mu.Lock()
+		left := len(p.open)
+		p.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		p.retry()
+		time.Sleep(time.Second)
+	}
+	p.world.t.Errorf("%s: there are messages without a certain end", p.name)
+}
