@@ -35,16 +35,20 @@ func (p *person) begin() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	received := func(messages []*zim.Message) {
+	received := func(ctx context.Context, messages []*zim.Message) {
 		p.mu.Lock()
 		slow := p.slow
 		p.slow = 0
 		p.mu.Unlock()
-		time.Sleep(slow)
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return // the program crashed before it was through with it
+		}
 		w.history.Received(p.name, messages...)
 	}
-	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { received(e.Messages) })
-	zim.On(z, func(_ context.Context, e *zim.GroupMessageReceived) { received(e.Messages) })
+	zim.On(z, func(ctx context.Context, e *zim.PeerMessageReceived) { received(ctx, e.Messages) })
+	zim.On(z, func(ctx context.Context, e *zim.GroupMessageReceived) { received(ctx, e.Messages) })
 	zim.On(z, func(_ context.Context, e *zim.SyncReset) { w.t.Errorf("%s: the feed began anew: %+v", p.name, e) })
 	zim.On(z, func(ctx context.Context, _ *zim.TokenWillExpire) {
 		if err := z.RenewToken(ctx, w.srv.TokenFor(p.name, 10*time.Minute)); err != nil {

@@ -17,7 +17,7 @@ import (
 
 const (
 	users    = 3
-	messages = 20 // a user
+	messages = 24 // a user
 )
 
 // A world is one run of the simulation.
@@ -180,4 +180,6 @@ func (w *world) rival(user, device string) *zim.ZIM {
 }
 
 // dialer returns the transport of a user, with its faults.
-func (w *world) dialer(name string, d transport.Dialer) transport.Dialer { return w.faults.Dialer(name, d) }
+func (w *world) dialer(name string, d transport.Dialer) transport.Dialer {
+	return w.faults.Dialer(name, d)
+}

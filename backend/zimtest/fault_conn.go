@@ -88,6 +88,7 @@ func (c *faultConn) start(req *wire.Request, done func(*wire.Response, error)) u
 				c.fail()
 				return
 			}
+			resp = proto.CloneOf(resp) // it is only lent
 			c.down.add(frame{size: proto.Size(resp), arrive: func(context.Context) {
 				if done := c.take(id); done != nil {
 					done(resp, nil)

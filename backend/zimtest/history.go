@@ -107,6 +107,9 @@ func (h *History) Send(ctx context.Context, z *zim.ZIM, content zim.Content, to 
 		own = *config
 	}
 	s := h.Invoked(content, to)
+	if own.Retry != nil {
+		s.Attached(own.Retry) // it may not come so far again
+	}
 	attached := own.Notification.OnMessageAttached
 	own.Notification.OnMessageAttached = func(m *zim.Message) {
 		s.Attached(m)
