@@ -42,6 +42,8 @@ type Options struct {
 	App func(*backend.App)
 	// Config changes the rest of the backend's config. Nil leaves the documented defaults.
 	Config func(*backend.Config)
+	// Dir is where the backend keeps what it stores: a later Server goes on with it. Empty is a directory that ends with the test.
+	Dir string
 }
 
 // A Server is a backend that ends with the test.
@@ -62,10 +64,14 @@ type Server struct {
 // mean the documented defaults.
 func NewServer(tb testing.TB, options *Options) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, path: filepath.Join(tb.TempDir(), "zim.db"), listener: memnet.Listen()}
+	s := &Server{tb: tb, listener: memnet.Listen()}
 	if options != nil {
 		s.options = *options
 	}
+	if s.options.Dir == "" {
+		s.options.Dir = tb.TempDir()
+	}
+	s.path = filepath.Join(s.options.Dir, "zim.db")
 	rt := &http.Transport{DialContext: s.listener.DialContext}
 	s.client = &http.Client{Transport: rt}
 	s.Start()
