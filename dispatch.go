@@ -161,6 +161,9 @@ func (d *dispatcher) add(q queued) {
 	}
 }
 
+// maxIdleQueue is how many events an idle dispatcher keeps room for.
+const maxIdleQueue = 8
+
 // run handles events until there are none.
 func (d *dispatcher) run() {
 	var batch []queued
@@ -168,7 +171,9 @@ func (d *dispatcher) run() {
 		d.mu.Lock()
 		if d.over || len(d.queue) == 0 && d.dropped == 0 {
 			d.running = false
-			d.queue = nil
+			if d.queue = d.queue[:0]; cap(d.queue) > maxIdleQueue {
+				d.queue = nil
+			}
 			d.mu.Unlock()
 			return
 		}

@@ -33,14 +33,18 @@ func (z *ZIM) sentHere(id []byte) bool {
 }
 
 func (id localID) String() string {
-	var b [36]byte
+	b := id.text()
+	return string(b[:])
+}
+
+func (id localID) text() (b [36]byte) {
 	hex.Encode(b[0:8], id[0:4])
 	hex.Encode(b[9:13], id[4:6])
 	hex.Encode(b[14:18], id[6:8])
 	hex.Encode(b[19:23], id[8:10])
 	hex.Encode(b[24:36], id[10:16])
 	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
+	return b
 }
 
 func parseLocalID(s string) (id localID, ok bool) {
@@ -55,7 +59,6 @@ func parseLocalID(s string) (id localID, ok bool) {
 // message makes a message of w. self is the user who is logged in.
 func message(w *wire.Message, self string, files *fileServer) *Message {
 	m := &Message{
-		ID:           strconv.FormatInt(w.MessageId, 10),
 		Seq:          w.MessageSeq,
 		OrderKey:     w.OrderKey,
 		Sender:       w.SenderUserId,
@@ -85,13 +88,24 @@ func message(w *wire.Message, self string, files *fileServer) *Message {
 	if m.Sender == self {
 		m.Direction = MessageDirectionSend
 	}
-	if len(w.LocalMessageId) == len(localID{}) {
-		m.LocalID = localID(w.LocalMessageId).String()
-	}
+	m.ID, m.LocalID = identities(w)
 	for _, r := range w.Reactions {
 		m.Reactions = append(m.Reactions, reaction(r, m))
 	}
 	return m
+}
+
+// identities returns the ID and the local ID of a message. They share their memory.
+func identities(w *wire.Message) (id, local string) {
+	b := make([]byte, 0, 64)
+	b = strconv.AppendInt(b, w.MessageId, 10)
+	n := len(b)
+	if len(w.LocalMessageId) == len(localID{}) {
+		text := localID(w.LocalMessageId).text()
+		b = append(b, text[:]...)
+	}
+	both := string(b)
+	return both[:n], both[n:]
 }
 
 func repliedInfo(w *wire.RepliedInfo, files *fileServer) *MessageRepliedInfo {
