@@ -18,3 +18,6 @@ func (tx *Tx) Int(sql string, args ...any) (int64, error) {
 
 // MaxBatch is how many operations share a transaction.
 const MaxBatch = maxBatch
+
+// Text returns the text that a query of a test finds.
+func (tx *Tx) Text(sql string) (string, error) { return sqlitex.ResultText(tx.conn.Prep(sql)) }

@@ -204,6 +204,13 @@ func (s *Store) prepare(conn *connection) error {
 	if check != "ok" {
 		return fmt.Errorf("store: %s is damaged: %s", s.path, check)
 	}
+	// A process that was killed may have left what is in the log but not yet on the disk, and SQLite takes it for durable. So do those
+	// who ask now: a retry would be told that its message is stored. This syncs the log before it moves anything; that there is no room
+	// to move it does no harm.
+	err = sqlitex.ExecuteTransient(conn.Conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+	if err != nil && sqlite.ErrCode(err).ToPrimary() != sqlite.ResultFull {
+		return fmt.Errorf("store: %s: %w", s.path, err)
+	}
 	if err := migrate(conn.Conn); err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
 	}
