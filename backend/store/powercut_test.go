@@ -18,7 +18,7 @@ type cutFigures struct {
 // A power cut loses nothing that was acknowledged, whatever becomes of what was not synced, and leaves a file that is whole: transactions
 // are there from the first to some last one, and none in part.
 func TestPowerCut(t *testing.T) {
-	got := powerCuts(t, "", tier.Pick(600, 20_000))
+	got := powerCuts(t, "", tier.Pick(300, 20_000))
 	if got.lost > 0 {
 		t.Errorf("%d of %d acknowledged operations were lost", got.lost, got.due)
 	}
@@ -27,7 +27,7 @@ func TestPowerCut(t *testing.T) {
 
 // The test above finds what is lost: with a commit that does not wait for the disk, there is something.
 func TestPowerCutFindsLoss(t *testing.T) {
-	got := powerCuts(t, "NORMAL", tier.Pick(60, 1000))
+	got := powerCuts(t, "NORMAL", tier.Pick(45, 1000))
 	if got.lost == 0 {
 		t.Errorf("none of %d acknowledged operations was lost, although nobody waited for the disk", got.due)
 	}

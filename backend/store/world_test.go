@@ -27,8 +27,11 @@ type world struct {
 	done  []*deed
 	ids   int // client IDs and texts that were used
 	lives int // of the store
-	// refusal, if set, is an error that the disk is to blame for.
-	refusal func(error) bool
+	// blame, if set, reports whether the disk is to blame for an error. If unsure is set as well, what failed may be there nevertheless.
+	blame  func(error) bool
+	unsure bool
+	// stopped tells that nothing may be acknowledged any more.
+	stopped bool
 }
 
 // A deed is a message or the edit of one.
@@ -131,16 +134,27 @@ func (w *world) edit(of *deed) *job {
 
 func (w *world) job(d *deed, do func(tx *store.Tx) error) *job {
 	d.acked = never
-	return &job{w: w, do: do, first: func() { d.begun = w.disk.now() }, told: func(err error) {
-		if err == nil {
+	j := &job{w: w, do: do, first: func() { d.begun = w.disk.now() }}
+	j.told = func(err error) {
+		switch {
+		case err == nil:
+			if w.stopped {
+				w.t.Errorf("deed %q was acknowledged after the store had stopped", short(d.text))
+			}
 			d.acked = w.disk.now()
 			d.batch = w.lives<<32 | d.acked
 			w.done = append(w.done, d)
-		} else if w.refusal == nil || !w.refusal(err) {
+		case !w.blamed(err):
 			w.t.Errorf("deed %q: %v", short(d.text), err)
+		case w.unsure && j.begun:
+			d.batch = -1
+			w.done = append(w.done, d)
 		}
-	}}
+	}
+	return j
 }
+
+func (w *world) blamed(err error) bool { return w.blame != nil && w.blame(err) }
 
 // again sends a message that is there: its sender did not see the acknowledgment, or pretends so.
 func (w *world) again(d *deed) *job {
@@ -153,7 +167,7 @@ func (w *world) again(d *deed) *job {
 	}, told: func(err error) {
 		if err == nil {
 			d.acked = min(d.acked, w.disk.now())
-		} else if w.refusal == nil || !w.refusal(err) {
+		} else if !w.blamed(err) {
 			w.t.Errorf("message %d again: %v", d.id, err)
 		}
 	}}
@@ -168,7 +182,7 @@ func (w *world) poison() *job {
 		}
 		return errPoison
 	}, told: func(err error) {
-		if err != errPoison && (w.refusal == nil || !w.refusal(err)) {
+		if err != errPoison && !w.blamed(err) {
 			w.t.Errorf("poison: got %v, want %v", err, errPoison)
 		}
 	}}

@@ -64,7 +64,12 @@ func (w *writer) commit(ops []Op) {
 	err := w.transaction(ops)
 	if err != nil && len(ops) > 1 && w.s.broken() == nil {
 		for _, op := range ops {
-			op.Done(w.transaction([]Op{op}))
+			// The one before may have found that the disk fails.
+			err := w.s.broken()
+			if err == nil {
+				err = w.transaction([]Op{op})
+			}
+			op.Done(err)
 		}
 		return
 	}

@@ -253,6 +253,34 @@ func TestFailedDisk(t *testing.T) {
 	}
 }
 
+// The disk may fail while operations are tried alone: those that come after are told, and not tried.
+func TestFailedDiskAlone(t *testing.T) {
+	path := file(t)
+	s := open(t, path)
+	update(t, s, sending(0))
+	runs := 0
+	ops := together(t, s,
+		sending(1),
+		func(*store.Tx) error {
+			if runs++; runs == 1 {
+				return errPoison
+			}
+			return sqlite.ResultIOErrFsync.ToError()
+		},
+		sending(2))
+	for i, op := range ops {
+		var want error
+		if i > 0 {
+			want = store.ErrFailed
+		}
+		if !errors.Is(op.err, want) || op.dones != 1 {
+			t.Errorf("operation %d was told %d times: got %v, want %v", i, op.dones, op.err, want)
+		}
+	}
+	s.Close()
+	wantGapless(t, events(t, open(t, path), "bob", 0), 2)
+}
+
 // Those who submit while the store closes all learn what became of it, and it is true.
 func TestSubmitDuringClose(t *testing.T) {
 	const writers = 8
