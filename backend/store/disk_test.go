@@ -9,10 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/zim-go/zim/backend/store"
 )
 
 // A disk is a directory of which a log is kept: everything that SQLite does there to a file, in order. SQLite's own layer over the
@@ -68,6 +71,9 @@ type openFile struct {
 	real *sqlite3.Tsqlite3_io_methods
 }
 
+// mounted is when the files of a disk were last changed when it is mounted, so that one sees who writes to them.
+var mounted = time.Unix(1e9, 0)
+
 // mount makes a disk with what a log tells, and goes on with that log.
 func mount(t *testing.T, dir string, log []record) *disk {
 	t.Helper()
@@ -89,7 +95,13 @@ func mount(t *testing.T, dir string, log []record) *disk {
 			delete(d.files, r.name)
 		}
 	}
-	writeFiles(t, dir, everything(log))
+	files := everything(log)
+	writeFiles(t, dir, files)
+	for name := range files {
+		if err := os.Chtimes(filepath.Join(dir, name), mounted, mounted); err != nil {
+			t.Fatal(err)
+		}
+	}
 	layer.mu.Lock()
 	defer layer.mu.Unlock()
 	layer.disks[dir] = d
@@ -141,6 +153,38 @@ func (d *disk) do(r record, do func() int32) int32 {
 	return rc
 }
 
+// syncFile takes down that the store has synced a file or the directory: of a file, first what it has written since the disk was mounted.
+func syncFile(f *os.File) error {
+	layer.mu.Lock()
+	d, name := onDisk(f.Name())
+	if d == nil {
+		d, name = layer.disks[f.Name()], ""
+	}
+	layer.mu.Unlock()
+	if d == nil {
+		return f.Sync()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if name == "" {
+		d.log = append(d.log, record{what: syncedDir})
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.ModTime().Equal(mounted) {
+		data := make([]byte, info.Size())
+		if _, err := f.ReadAt(data, 0); err != nil {
+			return err
+		}
+		d.log = append(d.log, record{what: wrote, name: name, file: d.files[name], data: data})
+	}
+	d.log = append(d.log, record{what: synced, name: name, file: d.files[name]})
+	return nil
+}
+
 // The rest is C in Go's clothes. What the transpiled code is given to keep is allocated as it allocates.
 
 func installLayer() {
@@ -157,6 +201,7 @@ func installLayer() {
 	}
 	vfs.FzName, vfs.FxOpen, vfs.FxDelete = name, pointer(layerOpen), pointer(layerDelete)
 	sqlite3.Xsqlite3_vfs_register(tls, own, 1)
+	store.SyncWith(syncFile)
 }
 
 // memory is what a pointer of the transpiled code points to.

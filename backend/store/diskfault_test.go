@@ -48,7 +48,7 @@ func earlyAcks(t *testing.T, synchronous string, n int) (early int) {
 			for id := from; id < n; id += senders {
 				var told sync.WaitGroup
 				told.Add(1)
-				err := s.Submit(&job{group: &told, first: func() { spans[id].begun = w.disk.now() }, do: func(tx *store.Tx) error {
+				err := s.Submit(&job{w: w, group: &told, first: func() { spans[id].begun = w.disk.now() }, do: func(tx *store.Tx) error {
 					_, _, _, err := send(tx, users[from%4], users[(from+1)%4], id, fmt.Sprint(id))
 					return err
 				}, told: func(err error) {
@@ -132,8 +132,8 @@ func (f *fault) install(d *disk) {
 }
 
 // calls returns how many calls of a kind a life makes in which nothing fails.
-func calls(t *testing.T, dir string, kind what) int {
-	w := newWorld(t, dir, 1)
+func calls(t *testing.T, dir string, seed uint64, kind what) int {
+	w := newWorld(t, dir, seed)
 	w.checkpoint = 6
 	w.live(nil, faultBatches)
 	n := 0
@@ -147,10 +147,18 @@ func calls(t *testing.T, dir string, kind what) int {
 
 const faultBatches = 8
 
-// sweep runs do for numbers below n: all of them, or in the short tier some.
-func sweep(n int, do func(k int)) {
-	for k := 0; k < n; k += max(1, n/tier.Pick(12, n)) {
-		do(k)
+// sweep lets a call of a kind fail in a world: in some worlds each, or in the short tier some in one.
+func sweep(t *testing.T, dir string, kind what, do func(w *world, k int)) {
+	for seed := range uint64(tier.Pick(1, 2)) {
+		n := calls(t, dir, seed, kind)
+		for k := 0; k < n && !t.Failed(); k += max(1, n/tier.Pick(12, n)) {
+			w := newWorld(t, dir, seed)
+			w.checkpoint = 6
+			do(w, k)
+			if t.Failed() {
+				t.Logf("world %d, call %d", seed, k)
+			}
+		}
 	}
 }
 
@@ -158,9 +166,7 @@ func sweep(n int, do func(k int)) {
 func TestDiskFullAtEachWrite(t *testing.T) {
 	dir := t.TempDir()
 	runs, refused, unopened := 0, 0, 0
-	sweep(calls(t, dir, wrote), func(k int) {
-		w := newWorld(t, dir, 1)
-		w.checkpoint = 6
+	sweep(t, dir, wrote, func(w *world, k int) {
 		w.blame = func(err error) bool {
 			refused++
 			return errors.Is(err, store.ErrFull)
@@ -214,11 +220,9 @@ func TestDiskFailsAtEachCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			runs, failed, unopened := 0, 0, 0
-			sweep(calls(t, dir, f.what), func(k int) {
+			sweep(t, dir, f.what, func(w *world, k int) {
 				f := f
 				f.k = k
-				w := newWorld(t, dir, 1)
-				w.checkpoint = 6
 				switch opened, stopped := w.failing(&f); {
 				case !opened:
 					unopened++
@@ -231,12 +235,16 @@ func TestDiskFailsAtEachCall(t *testing.T) {
 				end := len(w.disk.log)
 				w.cut(w.disk.log, min(f.at, end))
 				w.cut(w.disk.log, end)
-				// The next process finds the file as this one left it.
+				// The next process finds the file as this one left it, or as it was somewhere on the way.
 				w.blame, w.unsure, w.stopped = nil, false, false
-				log := w.disk.log
-				w.done = w.done[:w.check(everything(log), end)]
-				w.live(log, 3)
-				w.cut(w.disk.log, end)
+				at := end
+				if w.rng.IntN(2) == 0 {
+					at = min(f.at+1, end)
+					at += w.rng.IntN(end - at + 1)
+				}
+				w.live(w.kill(w.disk.log, at), 3)
+				w.cut(w.disk.log, at)
+				w.cut(w.disk.log, min(at+20, len(w.disk.log)))
 				runs++
 			})
 			tier.Report(t, "failing disks: "+name, map[string]any{"runs": runs, "stopped": failed, "not opened": unopened})

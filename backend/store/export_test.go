@@ -1,6 +1,10 @@
 package store
 
-import "zombiezen.com/go/sqlite/sqlitex"
+import (
+	"os"
+
+	"zombiezen.com/go/sqlite/sqlitex"
+)
 
 // Exec runs SQL of a test in a transaction.
 func (tx *Tx) Exec(sql string, args ...any) error {
@@ -21,3 +25,9 @@ const MaxBatch = maxBatch
 
 // Text returns the text that a query of a test finds.
 func (tx *Tx) Text(sql string) (string, error) { return sqlitex.ResultText(tx.conn.Prep(sql)) }
+
+// CheckpointAt sets how many pages the log may have.
+func (tx *Tx) CheckpointAt(pages int) { tx.store.checkpointAt = pages }
+
+// SyncWith lets f sync what the store itself has written, and not SQLite.
+func SyncWith(f func(*os.File) error) { syncFile = f }

@@ -64,15 +64,9 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 				for _, d := range w.done {
 					d.begun, d.acked = 0, 0
 				}
-			case 1: // the process is killed: what it wrote is there, but not on the disk
+			case 1: // the process is killed
 				sum.kills++
-				log = log[:at:at]
-				w.done = w.done[:w.check(everything(log), at)]
-				for _, d := range w.done {
-					if d.acked > at {
-						d.acked = never
-					}
-				}
+				log = w.kill(log, at)
 			}
 			if t.Failed() {
 				t.Logf("world %d, life %d", seed, life)
@@ -128,6 +122,19 @@ func TestPowerCutAfterKill(t *testing.T) {
 		t.Errorf("only %d kills came between a commit and its sync", kills)
 	}
 	tier.Report(t, "power cuts after a kill", map[string]any{"kills": kills})
+}
+
+// kill ends the process when the log was so long: what it wrote is there, and nobody knows what is on the disk.
+func (w *world) kill(log []record, at int) []record {
+	w.t.Helper()
+	log = log[:at:at]
+	w.done = w.done[:w.check(everything(log), at)]
+	for _, d := range w.done {
+		if d.acked > at {
+			d.acked = never
+		}
+	}
+	return log
 }
 
 // check opens the files that are there after a cut when the log was so long, and returns how many deeds are there.

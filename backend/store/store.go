@@ -42,6 +42,7 @@ const (
 	maxBatch   = 256 // operations in a transaction
 	maxWaiting = 4096
 	readers    = 4
+	maxLog     = 4000 // pages
 )
 
 // A Store is an open file. Its methods may be called concurrently.
@@ -57,6 +58,8 @@ type Store struct {
 	stopped sync.Once
 	writer  sync.WaitGroup
 	idle    chan *connection // readers
+
+	checkpointAt int // pages of the log; of the writing goroutine
 
 	// AfterBatch, if set, is called by the writing goroutine when the operations of a transaction were told. It is set
 	// before the first Submit.
@@ -93,6 +96,8 @@ func Open(path string, opts Options) (*Store, error) {
 		stop: make(chan struct{}),
 		gone: make(chan struct{}),
 		idle: make(chan *connection, readers),
+
+		checkpointAt: maxLog,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -125,6 +130,11 @@ func (s *Store) claim() error {
 
 // open opens the file and starts the writing goroutine.
 func (s *Store) open(relaxed bool) error {
+	if !relaxed {
+		if err := settle(s.path); err != nil {
+			return err
+		}
+	}
 	conn, err := s.connect(relaxed, sqlite.OpenReadWrite|sqlite.OpenCreate)
 	if err != nil {
 		return err
@@ -181,7 +191,7 @@ func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*connection, erro
 	}
 	pragmas := []string{
 		"journal_mode=WAL", "synchronous=" + synchronous, "foreign_keys=ON", "busy_timeout=5000", "cache_size=-32768",
-		"wal_autocheckpoint=4000", "journal_size_limit=67108864",
+		"wal_autocheckpoint=0", "journal_size_limit=67108864",
 	}
 	if flags&sqlite.OpenReadOnly != 0 {
 		pragmas = []string{"query_only=ON", "busy_timeout=5000", "cache_size=-4096"}
@@ -203,13 +213,6 @@ func (s *Store) prepare(conn *connection) error {
 	}
 	if check != "ok" {
 		return fmt.Errorf("store: %s is damaged: %s", s.path, check)
-	}
-	// A process that was killed may have left what is in the log but not yet on the disk, and SQLite takes it for durable. So do those
-	// who ask now: a retry would be told that its message is stored. This syncs the log before it moves anything; that there is no room
-	// to move it does no harm.
-	err = sqlitex.ExecuteTransient(conn.Conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
-	if err != nil && sqlite.ErrCode(err).ToPrimary() != sqlite.ResultFull {
-		return fmt.Errorf("store: %s: %w", s.path, err)
 	}
 	if err := migrate(conn.Conn); err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)

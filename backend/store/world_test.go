@@ -24,6 +24,7 @@ type world struct {
 	checkpoint  int    // if not 0: pages in the log before it is moved into the file, instead of the store's own
 
 	disk  *disk
+	mu    sync.Mutex // held while a job is told: when a store stops, two goroutines may do that
 	done  []*deed
 	ids   int // client IDs and texts that were used
 	lives int // of the store
@@ -72,7 +73,9 @@ func (j *job) Do(tx *store.Tx) error {
 }
 
 func (j *job) Done(err error) {
+	j.w.mu.Lock()
 	j.told(err)
+	j.w.mu.Unlock()
 	j.group.Done()
 }
 
@@ -240,9 +243,7 @@ func (w *world) open() (*store.Store, error) {
 func (w *world) tune(s *store.Store) error {
 	return s.Update(func(tx *store.Tx) error {
 		if w.checkpoint > 0 {
-			if err := tx.Exec(fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", w.checkpoint)); err != nil {
-				return err
-			}
+			tx.CheckpointAt(w.checkpoint)
 		}
 		if w.synchronous == "" {
 			return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -44,6 +45,7 @@ func (s *Store) write(conn *connection) {
 		if s.AfterBatch != nil {
 			s.AfterBatch()
 		}
+		w.checkpoint()
 	}
 }
 
@@ -107,14 +109,47 @@ func (w *writer) transaction(ops []Op) error {
 			w.s.fail(undo)
 		}
 	}
-	switch code := sqlite.ErrCode(err).ToPrimary(); code {
+	return w.s.judge(err)
+}
+
+// judge says what an error of SQLite is to those who asked, and stops the store if the disk is to blame.
+func (s *Store) judge(err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultFull:
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultCantOpen, sqlite.ResultReadOnly:
-		w.s.fail(err)
-		return w.s.broken()
+		s.fail(err)
+		return s.broken()
 	}
 	return err
+}
+
+// checkpoint moves the log into the file when it has grown. SQLite would do that by itself at the end of a commit, but tell nobody when
+// the disk fails; and then, those who wait for the commit would wait for that, too.
+func (w *writer) checkpoint() {
+	if w.s.broken() != nil {
+		return
+	}
+	log, moved, err := w.log("PRAGMA wal_checkpoint(NOOP)")
+	if err == nil && log >= w.s.checkpointAt && moved < log {
+		_, _, err = w.log("PRAGMA wal_checkpoint(PASSIVE)")
+	}
+	// A full disk fails no more than this: the log grows until there is room for what is in it.
+	if err = w.s.judge(err); err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrFailed) {
+		w.s.log.Error("store: checkpoint", "err", err)
+	}
+}
+
+// log runs a checkpoint and returns how many pages the log has, and how many of them are in the file.
+func (w *writer) log(checkpoint string) (pages, moved int, err error) {
+	stmt := w.tx.conn.Prep(checkpoint)
+	if _, err = stmt.Step(); err == nil {
+		pages, moved = stmt.ColumnInt(1), stmt.ColumnInt(2)
+	}
+	if reset := stmt.Reset(); err == nil {
+		err = reset
+	}
+	return pages, moved, err
 }
 
 // begin starts a transaction. If another process has written to the file meanwhile, nothing that is remembered of it counts.
