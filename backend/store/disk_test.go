@@ -28,8 +28,9 @@ type disk struct {
 	files map[string]int // by name, what is there now
 	made  int            // files so far
 
-	// fail, if set, is asked before each record: other than 0 is the SQLite result with which it fails. It is called with mu held.
-	fail func(record) int32
+	// fail, if set, is asked before each record, and told how long the log is: other than 0 is the SQLite result with which it fails. It is
+	// called with mu held.
+	fail func(r record, length int) int32
 }
 
 // A record is one thing that was done.
@@ -133,12 +134,18 @@ func (d *disk) now() int {
 	return len(d.log)
 }
 
+func (d *disk) failWith(fail func(r record, length int) int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = fail
+}
+
 // do does one thing and takes it down.
 func (d *disk) do(r record, do func() int32) int32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fail != nil {
-		if rc := d.fail(r); rc != sqlite3.SQLITE_OK {
+		if rc := d.fail(r, len(d.log)); rc != sqlite3.SQLITE_OK {
 			if r.what == synced {
 				r.what = syncFailed
 				d.log = append(d.log, r)

@@ -102,6 +102,7 @@ func lastInLog(log []record) (writes, syncs []int) {
 // A fault lets calls of one kind fail, from the k-th on, n of them.
 type fault struct {
 	what  what
+	name  string // of the file, or empty
 	k, n  int
 	code  int32
 	seen  int
@@ -109,26 +110,18 @@ type fault struct {
 	at    int // how long the log was when the last one failed
 }
 
-// install makes it the disk's. nil takes the one that is there away.
-func (f *fault) install(d *disk) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if f == nil {
-		d.fail = nil
-		return
+// next is a disk's fail.
+func (f *fault) next(r record, length int) int32 {
+	if r.what != f.what || f.name != "" && r.name != f.name {
+		return sqlite3.SQLITE_OK
 	}
-	d.fail = func(r record) int32 {
-		if r.what != f.what {
-			return sqlite3.SQLITE_OK
-		}
-		f.seen++
-		if f.seen <= f.k || f.seen > f.k+f.n {
-			return sqlite3.SQLITE_OK
-		}
-		f.fired++
-		f.at = len(d.log)
-		return f.code
+	f.seen++
+	if f.seen <= f.k || f.seen > f.k+f.n {
+		return sqlite3.SQLITE_OK
 	}
+	f.fired++
+	f.at = length
+	return f.code
 }
 
 // calls returns how many calls of a kind a life makes in which nothing fails.
@@ -151,7 +144,7 @@ const faultBatches = 8
 func sweep(t *testing.T, dir string, kind what, do func(w *world, k int)) {
 	for seed := range uint64(tier.Pick(1, 2)) {
 		n := calls(t, dir, seed, kind)
-		for k := 0; k < n && !t.Failed(); k += max(1, n/tier.Pick(12, n)) {
+		for k := 0; k < n && !t.Failed(); k += max(1, n/tier.Pick(4, n)) {
 			w := newWorld(t, dir, seed)
 			w.checkpoint = 6
 			do(w, k)
@@ -174,11 +167,11 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 		w.disk = mount(t, dir, nil)
 		defer w.disk.unmount(t)
 		f := &fault{what: wrote, k: k, n: 1 + w.rng.IntN(30), code: sqlite3.SQLITE_FULL}
-		f.install(w.disk)
+		w.disk.failWith(f.next)
 		s, err := w.open()
 		if err != nil {
 			unopened++
-			(*fault)(nil).install(w.disk)
+			w.disk.failWith(nil)
 			if s, err = w.open(); err != nil {
 				t.Fatalf("write %d: once there was room: %v", k, err)
 			}
@@ -188,7 +181,7 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 			got, _ := w.read(s)
 			w.want(fmt.Sprintf("write %d of a full disk", k), got, w.after(len(w.done)))
 		}
-		(*fault)(nil).install(w.disk)
+		w.disk.failWith(nil)
 		w.blame = nil
 		w.together(s, w.send())
 		if err := s.Close(); err != nil {
@@ -207,8 +200,8 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	tier.Report(t, "full disks", map[string]any{"runs": runs, "refused": refused, "not opened": unopened})
 }
 
-// After a write or a sync failed, nothing is acknowledged any more and no sync is tried again. What was acknowledged before is there when the
-// file is opened anew, although the disk says that all is well now.
+// After a write or a sync failed, whether in a commit or a checkpoint, nothing is committed or acknowledged any more. What was acknowledged
+// before is there when the file is opened anew, although the disk says that all is well now.
 func TestDiskFailsAtEachCall(t *testing.T) {
 	for name, f := range map[string]fault{
 		"a write":      {what: wrote, n: 1, code: sqlite3.SQLITE_IOERR_WRITE},
@@ -252,27 +245,76 @@ func TestDiskFailsAtEachCall(t *testing.T) {
 	}
 }
 
+// A full disk takes nothing away: a store that was killed can be opened and read.
+func TestOpenOnFullDisk(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 1)
+	w.live(nil, 10)
+	left := w.kill(w.disk.log, len(w.disk.log)*2/3)
+	w.disk = mount(t, w.dir, left)
+	defer w.disk.unmount(t)
+	f := &fault{what: wrote, n: never, code: sqlite3.SQLITE_FULL}
+	w.disk.failWith(f.next)
+	s, err := w.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, _ := w.read(s)
+	w.want("a full disk", got, w.after(len(w.done)))
+	w.blame = func(err error) bool { return errors.Is(err, store.ErrFull) }
+	before := len(w.done)
+	w.together(s, w.send())
+	if len(w.done) > before {
+		t.Error("something was stored on a full disk")
+	}
+	w.disk.failWith(nil)
+	w.blame = nil
+	w.together(s, w.send())
+}
+
+// A checkpoint that fails stops the store like a commit that fails: otherwise nobody would know, until the log has filled the disk.
+func TestFailedCheckpoint(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 1)
+	w.checkpoint = 6
+	f := &fault{what: synced, name: "zim.db", k: 2, n: 1, code: sqlite3.SQLITE_IOERR_FSYNC} // two are for making the file
+	if _, stopped := w.failing(f); !stopped {
+		t.Error("the store did not stop")
+	}
+	end := len(w.disk.log)
+	w.cut(w.disk.log[:f.at+1], f.at+1)
+	w.cut(w.disk.log, end)
+}
+
 // failing lives with a fault. It returns whether the store could be opened, and whether it stopped.
 func (w *world) failing(f *fault) (opened, stopped bool) {
 	w.t.Helper()
 	w.lives++
 	w.disk = mount(w.t, w.dir, nil)
 	defer w.disk.unmount(w.t)
-	f.install(w.disk)
+	w.disk.failWith(f.next)
 	w.unsure = true
 	w.blame = func(err error) bool {
-		stopped = errors.Is(err, store.ErrFailed)
-		w.stopped = stopped
-		return stopped
+		w.stopped = errors.Is(err, store.ErrFailed)
+		return w.stopped
 	}
 	s, err := w.open()
 	if err != nil {
 		return false, false
 	}
 	w.work(s, faultBatches)
-	if stopped {
+	w.together(s) // now what comes after the last transaction is over, too
+	w.disk.mu.Lock()
+	fired := f.fired > 0
+	w.disk.mu.Unlock()
+	select {
+	case <-s.Failed():
+		stopped = true
 		if err := s.View(w.t.Context(), func(*store.Tx) error { return nil }); !errors.Is(err, store.ErrFailed) {
 			w.t.Errorf("call %d: View: got %v, want %v", f.k, err, store.ErrFailed)
+		}
+	default:
+		if fired {
+			w.t.Errorf("call %d failed, and the store went on", f.k)
 		}
 	}
 	s.Close()

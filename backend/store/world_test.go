@@ -42,7 +42,6 @@ type deed struct {
 	text     string
 	edits    *deed // the message, or nil
 	place    int64
-	event    uint32
 
 	begun, acked int // how long the log of the disk was
 	batch        int // the same for those of one transaction
@@ -74,6 +73,9 @@ func (j *job) Do(tx *store.Tx) error {
 
 func (j *job) Done(err error) {
 	j.w.mu.Lock()
+	if err == nil && j.w.stopped {
+		j.w.t.Error("something was acknowledged after the store had stopped")
+	}
 	j.told(err)
 	j.w.mu.Unlock()
 	j.group.Done()
@@ -109,8 +111,7 @@ func (w *world) send() *job {
 			w.t.Errorf("message %d was there before it was sent", d.id)
 		}
 		d.place = m.Place
-		d.event, err = lastEvent(tx, d.to)
-		return err
+		return nil
 	})
 }
 
@@ -130,7 +131,7 @@ func (w *world) edit(of *deed) *job {
 		if err != nil {
 			return err
 		}
-		d.event, err = tx.AppendEvent(to, store.EventOther, of.place, m.Time, m.Content)
+		_, err = tx.AppendEvent(to, store.EventOther, of.place, m.Time, m.Content)
 		return err
 	})
 }
@@ -141,9 +142,6 @@ func (w *world) job(d *deed, do func(tx *store.Tx) error) *job {
 	j.told = func(err error) {
 		switch {
 		case err == nil:
-			if w.stopped {
-				w.t.Errorf("deed %q was acknowledged after the store had stopped", short(d.text))
-			}
 			d.acked = w.disk.now()
 			d.batch = w.lives<<32 | d.acked
 			w.done = append(w.done, d)
@@ -191,21 +189,11 @@ func (w *world) poison() *job {
 	}}
 }
 
-func lastEvent(tx *store.Tx, userID string) (uint32, error) {
-	u, err := tx.User(app, userID)
-	if err != nil {
-		return 0, err
-	}
-	_, last, err := tx.Feed(u)
-	return last, err
-}
-
 // together submits jobs so that they share a transaction, and waits until all were told.
 func (w *world) together(s *store.Store, jobs ...*job) {
 	var group sync.WaitGroup
 	started, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	start := func() { once.Do(func() { close(started) }) }
+	start := sync.OnceFunc(func() { close(started) })
 	hold := &job{w: w, group: &group, do: func(*store.Tx) error {
 		start()
 		<-release
