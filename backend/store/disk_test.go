@@ -160,23 +160,16 @@ func (d *disk) do(r record, do func() int32) int32 {
 	return rc
 }
 
-// syncFile takes down that the store has synced a file or the directory: of a file, first what it has written since the disk was mounted.
+// syncFile takes down that the store, and not SQLite, has synced a file, and first what it has written since the disk was mounted.
 func syncFile(f *os.File) error {
 	layer.mu.Lock()
 	d, name := onDisk(f.Name())
-	if d == nil {
-		d, name = layer.disks[f.Name()], ""
-	}
 	layer.mu.Unlock()
 	if d == nil {
 		return f.Sync()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if name == "" {
-		d.log = append(d.log, record{what: syncedDir})
-		return nil
-	}
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -34,12 +34,7 @@ func settle(path string) error {
 	if err := syncFile(f); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	// Nor may the log's name be on the disk. Not every system syncs directories.
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		syncFile(dir)
-		dir.Close()
-	}
-	return nil
+	return nil // SQLite has synced the directory before it wrote the first page to its log
 }
 
 // rewrite writes a file over with what is in it.
