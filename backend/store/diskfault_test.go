@@ -156,7 +156,7 @@ func sweep(t *testing.T, dir string, kind what, do func(w *world, k int)) {
 }
 
 // When the disk is full, what does not fit is refused. The store goes on reading, and goes on writing once there is room.
-func TestDiskFullAtEachWrite(t *testing.T) {
+func TestDiskErrorsFull(t *testing.T) {
 	dir := t.TempDir()
 	runs, refused, unopened := 0, 0, 0
 	sweep(t, dir, wrote, func(w *world, k int) {
@@ -202,7 +202,7 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 
 // After a write or a sync failed, whether in a commit or a checkpoint, nothing is committed or acknowledged any more. What was acknowledged
 // before is there when the file is opened anew, although the disk says that all is well now.
-func TestDiskFailsAtEachCall(t *testing.T) {
+func TestDiskErrors(t *testing.T) {
 	for name, f := range map[string]fault{
 		"a write":      {what: wrote, n: 1, code: sqlite3.SQLITE_IOERR_WRITE},
 		"a sync":       {what: synced, n: 1, code: sqlite3.SQLITE_IOERR_FSYNC},

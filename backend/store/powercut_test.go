@@ -18,7 +18,7 @@ type cutFigures struct {
 
 // A power cut loses nothing that was acknowledged, whatever becomes of what was not synced, and leaves a file that is whole: transactions
 // are there from the first to some last one, and none in part.
-func TestPowerCut(t *testing.T) {
+func TestPowerCuts(t *testing.T) {
 	got := powerCuts(t, "", tier.Pick(200, 20_000))
 	if got.lost > 0 {
 		t.Errorf("%d of %d acknowledged operations were lost", got.lost, got.due)
@@ -27,7 +27,7 @@ func TestPowerCut(t *testing.T) {
 }
 
 // The test above finds what is lost: with a commit that does not wait for the disk, there is something.
-func TestPowerCutFindsLoss(t *testing.T) {
+func TestPowerCutsFindLoss(t *testing.T) {
 	got := powerCuts(t, "NORMAL", tier.Pick(30, 1000))
 	if got.lost == 0 {
 		t.Errorf("none of %d acknowledged operations was lost, although nobody waited for the disk", got.due)
@@ -79,7 +79,7 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 
 // What a killed process left is not on the disk, although it can be read; and if a sync failed, it does not come there by another sync. Nobody
 // is told that it is stored before it is.
-func TestPowerCutAfterKill(t *testing.T) {
+func TestPowerCutsAfterKill(t *testing.T) {
 	w := newWorld(t, t.TempDir(), 1)
 	w.live(nil, tier.Pick(6, 200))
 	log, done := w.disk.log, w.done
