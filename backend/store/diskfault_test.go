@@ -144,7 +144,7 @@ const faultBatches = 8
 func sweep(t *testing.T, dir string, kind what, do func(w *world, k int)) {
 	for seed := range uint64(tier.Pick(1, 2)) {
 		n := calls(t, dir, seed, kind)
-		for k := 0; k < n && !t.Failed(); k += max(1, n/tier.Pick(4, n)) {
+		for k := 0; k < n && !t.Failed(); k += max(1, n/max(2, tier.Pick(4, n)/slow)) {
 			w := newWorld(t, dir, seed)
 			w.checkpoint = 6
 			do(w, k)

@@ -19,7 +19,7 @@ type cutFigures struct {
 // A power cut loses nothing that was acknowledged, whatever becomes of what was not synced, and leaves a file that is whole: transactions
 // are there from the first to some last one, and none in part.
 func TestPowerCuts(t *testing.T) {
-	got := powerCuts(t, "", tier.Pick(200, 20_000))
+	got := powerCuts(t, "", tier.Pick(200, 20_000)/slow)
 	if got.lost > 0 {
 		t.Errorf("%d of %d acknowledged operations were lost", got.lost, got.due)
 	}
@@ -28,7 +28,7 @@ func TestPowerCuts(t *testing.T) {
 
 // The test above finds what is lost: with a commit that does not wait for the disk, there is something.
 func TestPowerCutsFindLoss(t *testing.T) {
-	got := powerCuts(t, "NORMAL", tier.Pick(30, 1000))
+	got := powerCuts(t, "NORMAL", tier.Pick(30, 1000)/slow)
 	if got.lost == 0 {
 		t.Errorf("none of %d acknowledged operations was lost, although nobody waited for the disk", got.due)
 	}
@@ -120,8 +120,8 @@ func TestPowerCutsAfterKill(t *testing.T) {
 			w.cut(w.disk.log, end)
 		}
 	}
-	if kills < 10 {
-		t.Errorf("only %d kills came between a commit and its sync", kills)
+	if kills == 0 {
+		t.Error("no kill came between a commit and its sync")
 	}
 	tier.Report(t, "power cuts after a kill", map[string]any{"kills": kills})
 }
