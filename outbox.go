@@ -31,6 +31,7 @@ type outgoing struct {
 	prev, next *outgoing // in the outbox
 	waiting    bool      // it is in the outbox
 	tries      int       // connections that it was started on
+	started    time.Time // the latest of them
 	deadline   time.Time // when it is given up
 	latest     time.Time // when it is given up, however often the connection is lost
 	deserted   bool      // nobody waits for the result
@@ -70,6 +71,8 @@ type outbox struct {
 	next        *outgoing   // the first that was not started on the current connection
 	pumping     bool        // somebody is starting messages
 	timer       *time.Timer // for the deadline of the first
+	doubt       *time.Timer // for the acknowledgment of the first
+	doubting    bool        // doubt is set
 }
 
 func (b *outbox) push(o *outgoing) {
@@ -142,6 +145,11 @@ func (s *session) pump() {
 		o := b.next
 		b.next = o.next
 		o.tries++
+		o.started = time.Now()
+		if !b.doubting {
+			b.doubting = true
+			b.doubt.Reset(answerTimeout)
+		}
 		conn, try := s.conn, o.tries
 		s.mu.Unlock()
 		conn.Start(&o.req, func(resp *wire.Response, err error) { s.answered(o, try, resp, err) })
@@ -276,6 +284,8 @@ func (s *session) rewindOutbox() {
 		o = next
 	}
 	b.next = b.first
+	b.doubting = false
+	b.doubt.Stop()
 	s.armOutbox()
 }
 
@@ -284,6 +294,29 @@ func (s *session) armOutbox() {
 	b := &s.outbox
 	if b.first != nil {
 		b.timer.Reset(time.Until(b.first.deadline))
+	}
+}
+
+// doubt is called now and then while acknowledgments are due. If the first one is late, a heartbeat finds out at once whether the
+// connection is dead.
+func (s *session) doubt() {
+	b := &s.outbox
+	s.mu.Lock()
+	o := b.first
+	if s.conn == nil || o == nil || o == b.next {
+		b.doubting = false
+		s.mu.Unlock()
+		return
+	}
+	left := answerTimeout - time.Since(o.started)
+	late := left <= 0
+	if late {
+		left = answerTimeout
+	}
+	b.doubt.Reset(left)
+	s.mu.Unlock()
+	if late {
+		s.beat()
 	}
 }
 

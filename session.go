@@ -18,7 +18,7 @@ const (
 	loginTimeout   = 30 * time.Second // for all attempts of a Login together
 	firstDelay     = 500 * time.Millisecond
 	stable         = 60 * time.Second // how long a connection must last until its loss counts as the first one
-	answerTimeout  = 5 * time.Second  // for a heartbeat
+	answerTimeout  = 5 * time.Second  // for a heartbeat, and for a message until a heartbeat asks
 	expiryWarning  = 30 * time.Second
 )
 
@@ -88,6 +88,7 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 		return t
 	}
 	s.outbox.timer = stopped(s.expire)
+	s.outbox.doubt = stopped(s.doubt)
 	s.warning = stopped(s.warn)
 	s.expiry = stopped(func() { s.end(tokenExpired) })
 	s.heartbeat = stopped(s.beat)
@@ -142,7 +143,7 @@ func (s *session) end(e ending) {
 		s.outbox.remove(o)
 		left = append(left, o)
 	}
-	for _, t := range []*time.Timer{s.outbox.timer, s.warning, s.expiry, s.heartbeat, s.dead} {
+	for _, t := range []*time.Timer{s.outbox.timer, s.outbox.doubt, s.warning, s.expiry, s.heartbeat, s.dead} {
 		t.Stop()
 	}
 	if e.silent {
