@@ -23,6 +23,16 @@ func (s *session) setExpiry(ttl time.Duration) {
 	}
 }
 
+// expireToken ends the session, unless a RenewToken came in between.
+func (s *session) expireToken() {
+	s.mu.Lock()
+	renewed := s.expires.IsZero() || time.Until(s.expires) > 0
+	s.mu.Unlock()
+	if !renewed {
+		s.end(tokenExpired)
+	}
+}
+
 func (s *session) warn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -141,7 +141,7 @@ func (s *session) lostFor() time.Duration {
 // RenewToken replaces the login token, which restarts the time until [TokenWillExpire]. If it fails, the session keeps the
 // old token. It fails with [ErrCommonParamsInvalid] for an empty token, with [ErrNetworkTokenInvalid] and the other token codes
 // of [ZIM.Login], with [ErrNetworkNetworkError] while there is no connection, and with [ErrNetworkUserIsNotLogged] once the old token
-// has expired: log in again then.
+// has expired: log in again then. Calls at the same time are made one after the other.
 func (z *ZIM) RenewToken(ctx context.Context, token string) error {
 	const op = "RenewToken"
 	if token == "" {
@@ -154,15 +154,29 @@ func (z *ZIM) RenewToken(ctx context.Context, token string) error {
 	if e != nil {
 		return e
 	}
-	resp, err := z.call(ctx, op, &wire.Request{Body: &wire.Request_RenewToken{RenewToken: &wire.RenewTokenRequest{Token: token}}})
+	// One at a time, so that the last token that the service has taken is also the last one here.
+	select {
+	case s.renewing <- struct{}{}:
+		defer func() { <-s.renewing }()
+	case <-ctx.Done():
+		return canceled(op, ctx)
+	}
+	conn := s.connection()
+	resp, err := s.call(ctx, op, &wire.Request{Body: &wire.Request_RenewToken{RenewToken: &wire.RenewTokenRequest{Token: token}}})
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.why == nil {
-		s.token, s.warned = token, false
-		s.setExpiry(time.Duration(resp.GetRenewToken().GetTokenTtlMs()) * time.Millisecond)
+	if over := s.why; over != nil {
+		s.mu.Unlock()
+		return &Error{Op: op, Code: over.code}
+	}
+	s.token, s.warned = token, false
+	s.setExpiry(time.Duration(resp.GetRenewToken().GetTokenTtlMs()) * time.Millisecond)
+	now := s.conn
+	s.mu.Unlock()
+	if now != nil && now != conn {
+		now.Close() // it has logged in with the old token, and the next one does with the new one
 	}
 	return nil
 }

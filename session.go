@@ -35,6 +35,7 @@ type session struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // run
 	loggedIn chan *Error    // gets one value: how the Login went
+	renewing chan struct{}  // holds a value while the token is being renewed
 	feed     *feed
 	rooms    rooms
 
@@ -77,6 +78,7 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 		ctx:      ctx,
 		cancel:   cancel,
 		loggedIn: make(chan *Error, 1),
+		renewing: make(chan struct{}, 1),
 		token:    config.Token,
 		interval: 10 * time.Second,
 		uploads:  make(map[localID]context.CancelCauseFunc),
@@ -90,7 +92,7 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 	s.outbox.timer = stopped(s.expire)
 	s.outbox.doubt = stopped(s.doubt)
 	s.warning = stopped(s.warn)
-	s.expiry = stopped(func() { s.end(tokenExpired) })
+	s.expiry = stopped(s.expireToken)
 	s.heartbeat = stopped(s.beat)
 	s.dead = stopped(s.drop)
 	return s
@@ -281,11 +283,25 @@ func (s *session) connect(ctx context.Context, resume bool) (conn transport.Pipe
 	}
 	if err != nil || resp.Error != nil {
 		c.Close()
+		if s.renewedSince(req.Token) {
+			return nil, nil, errRenewed // a refusal says nothing of the new one
+		}
 		return nil, resp.GetError(), err
 	}
 	conn = pipeline(c)
-	s.connected(conn, fileServerOf(c), resp.GetLogin())
+	if !s.connected(conn, fileServerOf(c), resp.GetLogin(), req.Token) {
+		c.Close()
+		return nil, nil, errRenewed
+	}
 	return conn, nil, nil
+}
+
+var errRenewed = errors.New("zim: the token was renewed during the login")
+
+func (s *session) renewedSince(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token != token
 }
 
 func (s *session) loginRequest(resume bool) *wire.LoginRequest {
@@ -313,12 +329,14 @@ func (s *session) loginRequest(resume bool) *wire.LoginRequest {
 	return req
 }
 
-// connected brings conn in after a login.
-func (s *session) connected(conn transport.Pipeline, files *fileServer, login *wire.LoginResponse) {
+// connected brings conn in after a login. It reports false if that was with a token that is no longer the session's: the service would
+// end the session when that one expires.
+func (s *session) connected(conn transport.Pipeline, files *fileServer, login *wire.LoginResponse, token string) bool {
 	s.mu.Lock()
-	if s.why != nil {
+	if s.why != nil || token != s.token {
+		over := s.why != nil
 		s.mu.Unlock()
-		return
+		return over
 	}
 	first := s.state == ConnectionStateConnecting
 	s.conn, s.awaiting = conn, false
@@ -336,6 +354,7 @@ func (s *session) connected(conn transport.Pipeline, files *fileServer, login *w
 	if first {
 		s.loggedIn <- nil
 	}
+	return true
 }
 
 // receive takes pushes until the connection or the session ends.

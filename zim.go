@@ -194,6 +194,9 @@ func (z *ZIM) call(ctx context.Context, op string, req *wire.Request) (*wire.Res
 func (s *session) call(ctx context.Context, op string, req *wire.Request) (*wire.Response, error) {
 	conn := s.connection()
 	if conn == nil {
+		if over := s.over(); over != nil {
+			return nil, &Error{Op: op, Code: over.code}
+		}
 		return nil, &Error{Op: op, Code: ErrNetworkNetworkError, Message: "not connected"}
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)

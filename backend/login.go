@@ -399,7 +399,11 @@ func (a *attachment) renewToken(s *session, id uint64, req *wire.RenewTokenReque
 		return
 	}
 	ttl := time.Until(claims.Expires)
-	s.expiry.Reset(ttl)
+	if !s.expiry.Reset(ttl) { // the old one has just expired, or the connection is gone
+		s.expiry.Stop()
+		a.refuse(id, refuse(codeTokenExpired, ""))
+		return
+	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_RenewToken{RenewToken: &wire.RenewTokenResponse{TokenTtlMs: ttl.Milliseconds()}}})
 }
 
