@@ -28,14 +28,14 @@ type tokenRace struct {
 	srv  *zimtest.Server
 	z    *zim.ZIM
 
-	mu       sync.Mutex
-	random   *rand.Rand           // guarded by mu
-	down     bool                 // guarded by mu; nobody is reached
-	order    map[string]int       // guarded by mu; of the tokens that the backend has accepted
-	expires  map[string]time.Time // guarded by mu; at the earliest
-	newest   string               // guarded by mu; of the tokens whose call has returned without an error
-	warned   int                  // guarded by mu; how often TokenWillExpire came
-	expired  int                  // guarded by mu; how often a session ended for its token
+	mu      sync.Mutex
+	random  *rand.Rand           // guarded by mu
+	down    bool                 // guarded by mu; nobody is reached
+	order   map[string]int       // guarded by mu; of the tokens that the backend has accepted
+	expires map[string]time.Time // guarded by mu; at the earliest
+	newest  string               // guarded by mu; of the tokens whose call has returned without an error
+	warned  int                  // guarded by mu; how often TokenWillExpire came
+	expired int                  // guarded by mu; how often a session ended for its token
 }
 
 func (r *tokenRace) upTo(d time.Duration) time.Duration {
