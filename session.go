@@ -254,11 +254,15 @@ func (s *session) timedOut(err error) {
 	s.fail(&Error{Code: ErrNetworkNetworkError, Err: err}, ConnectionEventLoginInterrupted)
 }
 
-// delay returns how long to wait after an attempt: anything up to a bound that doubles, so that clients that lost their
-// connection together come back one by one.
+// delay returns how long to wait after an attempt: a part of a bound that triples, by chance, so that clients that lost their connection
+// together come back one by one; but an eighth at least, so that no client tries all the time.
 func (s *session) delay(attempt int) time.Duration {
-	bound := firstDelay << min(attempt, 10)
-	return upTo(min(bound, s.z.config.MaxReconnectDelay))
+	bound := firstDelay
+	for range min(attempt, 10) {
+		bound *= 3
+	}
+	bound = min(bound, s.z.config.MaxReconnectDelay)
+	return bound/8 + upTo(bound-bound/8)
 }
 
 // upTo returns a random duration between nothing and d. It is of crypto/rand, whose source tests can set.
