@@ -123,7 +123,7 @@ func (c *cableConn) Close() error {
 }
 
 // However the moment falls, and whichever directions are dead: the client finds out within 16 seconds, within 11 if it sends something, the
-// backend takes it for offline at most 36 seconds after it heard of it last, and what was sent arrives once. (T12)
+// backend takes it for offline at most 36 seconds after it heard of it last, and what was sent arrives once.
 func TestHalfOpenLinks(t *testing.T) {
 	const idleBound, sendingBound, offlineBound = 16 * time.Second, 11 * time.Second, 36 * time.Second
 	var idle, sending, offline []time.Duration

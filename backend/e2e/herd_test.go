@@ -130,7 +130,7 @@ func (c *herdConn) Close() error {
 }
 
 // When a gateway that is away for 10 seconds comes back, with room for a tenth of its clients in a second, they do not come all at once, none
-// tries too often, and they are back soon. (T11)
+// tries too often, and they are back soon.
 func TestHerd(t *testing.T) {
 	const maxPeak, maxTime, maxAttempts = 20, 45 * time.Second, 8 // percent of the clients in a second; for 99 % of them; of each
 	n := tier.Pick(1000, 10_000)

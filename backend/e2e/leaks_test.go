@@ -80,7 +80,7 @@ func measureResources(t *testing.T) (r resources) {
 	return resources{runtime.NumGoroutine(), len(entries), m.HeapAlloc}
 }
 
-// Clients that come and go leave nothing behind, neither here nor at the backend, over sockets and in memory. (T8)
+// Clients that come and go leave nothing behind, neither here nor at the backend, over sockets and in memory.
 func TestLeaks(t *testing.T) {
 	const maxHeap = 1 << 20
 	n := tier.Pick(60, 1000)

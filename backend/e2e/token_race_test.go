@@ -224,7 +224,7 @@ func (r *tokenRace) run() {
 }
 
 // However renewals, lost connections, logouts and expiry meet: no older token is used after a newer one was adopted, one is renewed at a
-// time, and no session ends for its token before that has expired. (T16)
+// time, and no session ends for its token before that has expired.
 func TestTokenRaces(t *testing.T) {
 	const batch = 50 // cases for a backend
 	n, tokens, warned, expired := tier.Pick(100, 10_000), 0, 0, 0
