@@ -62,18 +62,7 @@ func places(t *testing.T) []place {
 		},
 		reach: func(c *caller) { zim.Emit(c.ZIM, new(zim.SyncReset)) },
 	}
-	attached := place{
-		name: "OnMessageAttached",
-		set:  func(*zim.ZIM, func(context.Context)) {},
-		reach: func(c *caller) {
-			c.running.Go(func() {
-				config := &zim.MessageSendConfig{}
-				config.Notification.OnMessageAttached = func(*zim.Message) { c.called(c.t.Context()) }
-				c.SendMessage(c.t.Context(), &zim.TextMessage{Message: "x"}, zim.Peer("bob"), config)
-			})
-		},
-	}
-	return append(events, rest, attached)
+	return append(append(events, rest), callbacks()...)
 }
 
 // A caller is a ZIM, of which one callback waits until its connection is in some state, and then does something.
@@ -98,7 +87,8 @@ func newCaller(t *testing.T, name string, do func(*caller, context.Context)) *ca
 		reached: make(chan struct{}), release: make(chan struct{}), returned: make(chan struct{}),
 	}
 	c.do = func(ctx context.Context) { do(c, ctx) }
-	z, err := zim.New(zim.AppConfig{AppID: 1, Transport: c.ft, Limits: zim.Limits{SendRate: -1}})
+	files := &filesTransport{c.ft, &fileStore{size: make(map[string]int)}}
+	z, err := zim.New(zim.AppConfig{AppID: 1, Transport: files, Limits: zim.Limits{SendRate: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +97,10 @@ func newCaller(t *testing.T, name string, do func(*caller, context.Context)) *ca
 		if resp := c.ft.Answer(req); resp.Error == nil {
 			return resp
 		}
-		if req.GetEnterRoom() != nil {
+		switch {
+		case req.GetUpload() != nil:
+			return ticket()
+		case req.GetEnterRoom() != nil:
 			return &wire.Response{Body: &wire.Response_EnterRoom{EnterRoom: new(wire.EnterRoomResponse)}}
 		}
 		return &wire.Response{EventSeq: 1000}
