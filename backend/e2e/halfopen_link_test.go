@@ -108,11 +108,11 @@ func (c *cableConn) Close() error {
 	if c.c.reaches() {
 		return c.Conn.Close()
 	}
-	c.Conn.SetReadDeadline(time.Unix(1, 0)) // whoever reads learns of it
+	c.SetReadDeadline(time.Unix(1, 0)) // whoever reads learns of it
 	c.c.draining.Go(func() {
 		buf := make([]byte, 4<<10)
 		for {
-			c.Conn.SetReadDeadline(time.Now().Add(time.Minute))
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := c.Conn.Read(buf); err != nil {
 				c.Conn.Close()
 				return
