@@ -250,3 +250,34 @@ func TestTokenRaces(t *testing.T) {
 	}
 	tier.Report(t, "token races", map[string]any{"interleavings": n, "tokens": tokens, "warnings": warned, "expired": expired})
 }
+
+// A token that is renewed in the moment in which the old one expires is taken or it is not, and both sides agree.
+func TestRenewalAtExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := zimtest.NewServer(t, &zimtest.Options{App: func(a *backend.App) { a.Limits.LoginRate = -1 }})
+		renewed := 0
+		for i := range 300 {
+			const ttl = 31 * time.Second
+			z, user := newZIM(t, srv.InProcess()), fmt.Sprint("user", i)
+			seen := states(z)
+			time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // tokens count in seconds
+			next := srv.TokenFor(user, 2*ttl)
+			if err := z.Login(t.Context(), user, &zim.LoginConfig{Token: srv.TokenFor(user, ttl)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(ttl - time.Duration(i%2)) // or a nanosecond before
+			err := z.RenewToken(t.Context(), next)
+			time.Sleep(ttl / 2)
+			if err == nil {
+				renewed++
+				wantStates(t, seen, "1,1", "2,0")
+			} else {
+				wantStates(t, seen, "1,1", "2,0", "0,5")
+			}
+			z.Destroy()
+		}
+		if renewed != 150 {
+			t.Errorf("got %d of 300 in time, want half of them", renewed)
+		}
+	})
+}
