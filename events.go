@@ -103,7 +103,8 @@ type MessageSentStatusChangeInfo struct {
 }
 
 // SyncReset says that the service could not go on where this device stopped, so that events may be missing: history still
-// has the messages. The documentation has no such event; this SDK does not skip events silently.
+// has the messages. The documentation has no such event; this SDK does not skip events silently. Three in a minute are taken, then an
+// [Error] tells that there are more.
 type SyncReset struct {
 	Reason string // as in "the events are no longer kept"
 }

@@ -30,6 +30,9 @@ type feed struct {
 	syncing   bool               // guarded by mu; a request is under way on conn
 	lagging   bool               // guarded by mu; there was no room for an event
 	stalled   int                // guarded by mu; syncs in a row that brought nothing
+	withheld  bool               // guarded by mu; it was told that the service keeps events back
+	resets    int                // guarded by mu; how many there were since resetting
+	resetting time.Time          // guarded by mu; when the first of resets was
 	files     *fileServer        // guarded by mu; where the service's files are
 	waiters   []waiter           // guarded by mu; who waits for an event
 	doubts    map[doubt]bool     // guarded by mu; what may have happened although its call failed
@@ -70,6 +73,9 @@ const (
 	maxRunBytes = 256 << 10
 	// maxStalled is how many syncs that bring nothing are tried before the next heartbeat.
 	maxStalled = 3
+	// maxResets is how many resets are taken in a resetWindow. Handlers are told of each, and a service may ask for them without end.
+	maxResets   = 3
+	resetWindow = time.Minute
 )
 
 func newFeed(z *ZIM, userID string) *feed {
@@ -220,7 +226,8 @@ func (f *feed) connected(s *session, conn transport.Pipeline, files *fileServer,
 	}
 	if login.Reset_ != nil {
 		f.reset(login.Reset_)
-	} else if !f.known {
+	}
+	if !f.known {
 		f.jump(login.Position)
 	}
 	f.conn, f.files, f.syncing, f.stalled = conn, files, false, 0
@@ -250,7 +257,18 @@ func (f *feed) jump(p *wire.Position) {
 	f.handled.mu.Unlock()
 }
 
-func (f *feed) reset(r *wire.FeedReset) {
+// reset goes on where the service says, and reports that it does. Beyond maxResets it stays where it is: what asks for events then asks in
+// vain, until the window is over. The caller holds mu.
+func (f *feed) reset(r *wire.FeedReset) bool {
+	if now := time.Now(); f.resets == 0 || now.Sub(f.resetting) >= resetWindow {
+		f.resets, f.resetting = 0, now
+	}
+	if f.resets++; f.resets > maxResets {
+		if f.resets == maxResets+1 {
+			f.fault("the service resets the feed again and again")
+		}
+		return false
+	}
 	f.jump(r.Position)
 	reason := "the service could not go on where this device stopped"
 	switch r.Reason {
@@ -263,6 +281,13 @@ func (f *feed) reset(r *wire.FeedReset) {
 	}
 	f.z.log.Warn("zim: feed reset", "user", f.userID, "reason", reason)
 	f.z.dispatch.push(&SyncReset{Reason: reason})
+	return true
+}
+
+// fault tells that the service does what makes no sense.
+func (f *feed) fault(what string) {
+	f.z.log.Warn("zim: no events can be had", "user", f.userID, "reason", what)
+	f.z.dispatch.push(&Error{Code: ErrNetworkRspProtoParseError, Message: what})
 }
 
 // reached takes note of the last event that exists.
@@ -328,18 +353,26 @@ func (f *feed) synced(conn transport.Pipeline, seen uint64, resp *wire.Response,
 		return // the connection broke: the next one starts over
 	}
 	sync := resp.GetSync()
-	before := f.cursor
-	if r := sync.GetReset_(); r != nil {
-		f.reset(r)
+	if r := sync.GetReset_(); r != nil && !f.reset(r) {
+		f.stalled = maxStalled
+		f.release(true)
+		f.mu.Unlock()
+		return
 	}
+	before := f.cursor
 	if f.seen == seen {
 		f.seen = sync.GetLast().GetSeq()
 	}
 	f.take(sync.GetEvents())
-	if f.cursor > before || f.lagging {
-		f.stalled = 0
-	} else {
+	switch {
+	case f.cursor != before || f.lagging:
+		f.stalled, f.withheld = 0, false
+	default:
 		f.stalled++
+		if f.stalled == maxStalled && f.cursor < f.seen && !f.withheld {
+			f.withheld = true
+			f.fault("the service says that there are events, and does not give them")
+		}
 	}
 	f.mu.Unlock()
 	f.pull()

@@ -104,7 +104,7 @@ func TestServiceLosesItsStore(t *testing.T) {
 	})
 }
 
-// A service that claims events that don't exist is asked a few times, and does not keep the client busy.
+// N85: a service that claims events that don't exist is asked a few times, and does not keep the client busy.
 func TestServiceClaimsTheFuture(t *testing.T) {
 	with(t, func(t *testing.T, c *client) {
 		c.login(t)
@@ -120,7 +120,7 @@ func TestServiceClaimsTheFuture(t *testing.T) {
 	})
 }
 
-// A service that answers each question with a reset does not keep the client busy.
+// N86: a service that answers each question with a reset does not keep the client busy.
 func TestEndlessResets(t *testing.T) {
 	with(t, func(t *testing.T, c *client) {
 		c.ft.OnRequest(func(_ *faketransport.Conn, req *wire.Request) *wire.Response {
@@ -153,7 +153,7 @@ func syncs(ft *faketransport.Transport) (n int) {
 	return n
 }
 
-// However often a service says that a session is over, it ends once, and nothing is dialed any more.
+// N89: however often a service says that a session is over, it ends once, and nothing is dialed any more.
 func TestSessionEndsOnce(t *testing.T) {
 	for reason, event := range map[wire.SessionEndReason]string{
 		wire.SessionEndReason_SESSION_END_REASON_KICKED_OUT:    "0,4",
@@ -176,7 +176,7 @@ func TestSessionEndsOnce(t *testing.T) {
 	}
 }
 
-// What a service asks for is bounded: nobody waits for ten years, or into the past.
+// N88: what a service asks for is bounded: nobody waits for ten years, or into the past.
 func TestRetryAfterIsBounded(t *testing.T) {
 	for ms, want := range map[int64]time.Duration{
 		315_360_000_000: 5 * time.Minute, 1 << 62: 5 * time.Minute, -1: 0, -1 << 62: 0, 1500: 1500 * time.Millisecond,

@@ -15,7 +15,7 @@ import (
 	"github.com/zim-go/zim/backend/media"
 )
 
-// A link that somebody planted leads nowhere, neither out of the directory nor within it.
+// N74: a link that somebody planted leads nowhere, neither out of the directory nor within it.
 func TestLinks(t *testing.T) {
 	s := newSite(t, media.Config{})
 	secret := filepath.Join(t.TempDir(), "secret")

@@ -301,11 +301,17 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// Nobody else can read what users wrote.
+// N98: nobody else can read what users wrote.
 func TestFileIsPrivate(t *testing.T) {
 	for name, prepare := range map[string]func(path string) error{
 		"new":              func(string) error { return nil },
 		"readable for all": func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"open to all": func(path string) error {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				return err
+			}
+			return os.Chmod(path, 0o777)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t)

@@ -318,6 +318,7 @@ func TestDownloadParts(t *testing.T) {
 	}
 }
 
+// N90: nothing is written of a file that is said to be beyond the limit, and no more than the limit of one that turns out to be.
 func TestDownloadTooLarge(t *testing.T) {
 	for _, unknown := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -343,7 +344,7 @@ func TestDownloadTooLarge(t *testing.T) {
 	}
 }
 
-// What comes beyond the file's length isn't written.
+// N90: what comes beyond the file's length isn't written.
 func TestDownloadTooMuch(t *testing.T) {
 	client := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, ContentLength: 5, Body: io.NopCloser(strings.NewReader("hello!")), Request: r}, nil

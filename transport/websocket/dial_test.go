@@ -118,7 +118,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
-// Redirects are not followed: neither to another host nor out of TLS may anything be sent.
+// N87: redirects are not followed: neither to another host nor out of TLS may anything be sent.
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, to := range []string{"ws://im.example.com/v1", "http://im.example.com/v1", "wss://other.example.com/v1", "https://other.example.com/", "/v2"} {

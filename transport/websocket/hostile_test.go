@@ -176,7 +176,7 @@ func TestCloseWhileServerStalls(t *testing.T) {
 	}
 }
 
-// A message that is too large is refused with the status 1009, long before it is there.
+// N83: a message that is too large is refused with the status 1009, long before it is there.
 func TestOversizeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent, status := make(chan int, 1), make(chan []byte, 1)

@@ -188,6 +188,29 @@ func TestTLS(t *testing.T) {
 	if err := z.Login(t.Context(), "alice", &zim.LoginConfig{Token: tok}); err != nil {
 		t.Error(err)
 	}
+
+	// N94: nor does the server speak less.
+	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+		conn, err := tls.Dial("tcp", p.address(t), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10, MaxVersion: version})
+		if err == nil {
+			conn.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "protocol version") {
+			t.Errorf("%s: got %v", tls.VersionName(version), err)
+		}
+	}
+	// N100: what is for the developer is not for everybody.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	for path, want := range map[string]int{"/healthz": 200, "/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/vars": 404, "/metrics": 404, "/": 404} {
+		resp, err := client.Get("https://" + p.address(t) + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: got %s, want %d", path, resp.Status, want)
+		}
+	}
 }
 
 func TestSecondSignal(t *testing.T) {
