@@ -37,7 +37,7 @@ import (
 // Config is what a Server needs.
 type Config struct {
 	Dir string // required; made if missing. No two Servers may have the same
-	Key []byte // required, at least 32 bytes; signs tickets and URLs
+	Key Key    // required, at least 32 bytes; signs tickets and URLs
 
 	// URLLifetime is how long a URL is good for, at least. Zero means 24 hours.
 	URLLifetime time.Duration
