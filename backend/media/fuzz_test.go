@@ -3,6 +3,7 @@ package media_test
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -57,6 +58,51 @@ func FuzzURL(f *testing.F) {
 		// Whatever a file is called, its URL is good.
 		if _, _, ok := s.Resolve("https://host/"+s.URL(id, media.Original, link, 7, link), 7, link); !ok && len(link) < 500 {
 			t.Errorf("the URL for %q does not resolve", link)
+		}
+	})
+}
+
+// Whatever range is asked for, the answer is one part of the file as it says, or the whole file, or nothing; never more than the file has.
+func FuzzRange(f *testing.F) {
+	const content = "0123456789"
+	s := newSite(f, media.Config{})
+	o := s.put(media.KindFile, "x", []byte(content))
+	link := "/" + s.URL(o.ID, media.Original, "x", 1, "bob")
+	for _, header := range []string{
+		"bytes=2-4", "bytes=-3", "bytes=7-", "bytes=0-999999", "bytes=0-1,3-4", "bytes=" + strings.Repeat("0-,", 99), "bytes=9223372036854775807-", "bytes=--3",
+		"bytes= 1 - 2 ", "BYTES=0-1", "bytes=0-1;", "items=0-1", "", "bytes=\x00", "bytes=+1-2", "bytes=1-+2", "bytes=01-02", "bytes=1-\u0662",
+	} {
+		f.Add(header, "")
+		f.Add(header, `"`+o.ID+`"`)
+	}
+	f.Fuzz(func(t *testing.T, header, ifRange string) {
+		r := httptest.NewRequest("GET", link, nil)
+		r.Header["Range"] = []string{header}
+		if ifRange != "" {
+			r.Header["If-Range"] = []string{ifRange}
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		body := w.Body.String()
+		switch w.Code {
+		case http.StatusOK:
+			want(t, "body", body, content)
+		case http.StatusPartialContent:
+			var first, last, size int
+			if n, err := fmt.Sscanf(w.Header().Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size); n != 3 || err != nil || size != len(content) {
+				t.Fatalf("%q: the Content-Range is %q", header, w.Header().Get("Content-Range"))
+			}
+			want(t, "part", body, content[first:last+1])
+			want(t, "Content-Length", w.Header().Get("Content-Length"), fmt.Sprint(len(body)))
+		case http.StatusRequestedRangeNotSatisfiable:
+			if strings.Contains(body, content[:3]) {
+				t.Errorf("%q: got %q", header, body)
+			}
+		default:
+			t.Errorf("%q: got the status %d", header, w.Code)
+		}
+		if w.Header().Get("Content-Type") == "multipart/byteranges" || len(body) > 1000 {
+			t.Errorf("%q: got %d bytes of %s", header, len(body), w.Header().Get("Content-Type"))
 		}
 	})
 }
