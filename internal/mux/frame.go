@@ -78,6 +78,9 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visi
 		if err := decode.Unmarshal(frame, f); err != nil {
 			return fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
 		}
+		if a != nil && f.Response == a.resp && f.Response.GetSendMessage() == nil {
+			*a = acknowledgment{} // it has become something else, which whoever gets it may keep
+		}
 		if err := visit(f); err != nil {
 			return err
 		}

@@ -43,10 +43,10 @@ func mustMarshal(m proto.Message) []byte {
 
 // Numbers of the fields of Frame, Push and Request.
 const (
-	frameRequest, framePush      = 2, 4
-	pushTransient                = 2
-	requestLogin, requestMessage = 1, 6
-	messageConversationID        = 3
+	frameRequest, frameResponse, framePush = 2, 3, 4
+	pushTransient                          = 2
+	requestLogin, requestMessage           = 1, 6
+	messageConversationID                  = 3
 )
 
 // malformed are messages that neither side accepts.
