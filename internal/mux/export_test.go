@@ -9,6 +9,11 @@ func EachFrame(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame)
 	return eachFrame(msg, limits, f, nil, visit)
 }
 
+// EachFrameKept is what a client does: it decodes acknowledgments into one that is kept.
+func EachFrameKept(msg []byte, limits Limits, f *wire.Frame, visit func(*wire.Frame) error) error {
+	return eachFrame(msg, limits, f, new(acknowledgment), visit)
+}
+
 // Encode returns a message of frames.
 func Encode(frames ...*wire.Frame) []byte {
 	var msg []byte

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/internal/mux"
 	"github.com/zim-go/zim/wire"
@@ -63,6 +64,45 @@ func TestAnswerThatBeganAsAnAcknowledgment(t *testing.T) {
 		synctest.Wait()
 		if m := got.GetMessages().GetMessages(); len(m) != 1 || m[0].MessageId != 7 {
 			t.Errorf("the answer has become %v", got)
+		}
+	})
+}
+
+// That acknowledgments are decoded into one that is kept shows nowhere, if those are copied and nothing else is.
+func FuzzAcknowledgments(f *testing.F) {
+	ack := field(frameResponse, mustMarshal(&wire.Response{EventSeq: 5, Body: &wire.Response_SendMessage{
+		SendMessage: &wire.SendMessageResponse{MessageId: 1, Content: []byte("x"), RepliedInfo: new(wire.RepliedInfo)},
+	}}))
+	list := field(frameResponse, mustMarshal(&wire.Response{Body: &wire.Response_Messages{Messages: new(wire.Messages)}}))
+	refused := field(frameResponse, mustMarshal(&wire.Response{Error: &wire.Error{Code: 1}}))
+	empty := field(frameResponse, nil)
+	for _, frames := range [][][]byte{
+		{ack, ack}, {ack, list, ack}, {slices.Concat(ack, list), ack}, {slices.Concat(list, ack), ack}, {slices.Concat(ack, list, ack), ack, list},
+		{slices.Concat(ack, refused), refused, ack}, {slices.Concat(ack, empty), empty, ack}, {ack[:len(ack)-1], ack}, {request, ack, request},
+	} {
+		var msg []byte
+		for _, frame := range frames {
+			msg = append(msg, framed(frame)...)
+		}
+		f.Add(msg)
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		var f wire.Frame
+		var want, got []*wire.Frame
+		wantErr := mux.EachFrame(msg, mux.ToClient, &f, func(f *wire.Frame) error {
+			want = append(want, proto.CloneOf(f))
+			return nil
+		})
+		gotErr := mux.EachFrameKept(msg, mux.ToClient, &f, func(f *wire.Frame) error {
+			kept := &wire.Frame{Id: f.Id, Request: f.Request, Response: f.Response, Push: f.Push}
+			if f.Response.GetSendMessage() != nil {
+				kept.Response = proto.CloneOf(f.Response)
+			}
+			got = append(got, kept)
+			return nil
+		})
+		if !slices.EqualFunc(got, want, func(a, b *wire.Frame) bool { return proto.Equal(a, b) }) || (gotErr == nil) != (wantErr == nil) {
+			t.Errorf("got %v, %v, want %v, %v", got, gotErr, want, wantErr)
 		}
 	})
 }
