@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/zim-go/zim/backend/internal/tier"
 )
 
 // The cases of bad input by their numbers, which are in the names or comments of their tests:
@@ -50,7 +52,11 @@ func TestNegativeIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cases := 0
 	for n := 1; n <= lastCase; n++ {
+		if len(found[n]) > 0 {
+			cases++
+		}
 		name := fmt.Sprintf("N%02d", n)
 		switch why := without(n); {
 		case why == "" && len(found[n]) == 0:
@@ -64,4 +70,5 @@ func TestNegativeIndex(t *testing.T) {
 			t.Errorf("%v: there is no case N%02d", paths, n)
 		}
 	}
+	tier.Report(t, "T19 bad input", map[string]any{"cases": cases, "of": lastCase})
 }
