@@ -94,7 +94,7 @@ func refusal(op string, e *wire.Error) *Error {
 		Op:         op,
 		Code:       Code(e.Code),
 		Message:    e.Message,
-		RetryAfter: min(max(time.Duration(min(e.RetryAfterMs, int64(maxRetryAfter/time.Millisecond)))*time.Millisecond, 0), maxRetryAfter),
+		RetryAfter: time.Duration(min(max(e.RetryAfterMs, 0), int64(maxRetryAfter/time.Millisecond))) * time.Millisecond,
 	}
 }
 

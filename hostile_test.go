@@ -228,6 +228,25 @@ func TestReconnectingWaitsMinutesAtMost(t *testing.T) {
 	}
 }
 
+// Nor is a number that is too large for a time taken for a time: a token that is good for ever does not end at once.
+func TestTokenForEver(t *testing.T) {
+	for _, ms := range []int64{math.MaxInt64, math.MaxInt64/1_000_000 + 1, 1 << 62} {
+		t.Run(fmt.Sprint(ms), func(t *testing.T) {
+			with(t, func(t *testing.T, c *client) {
+				c.ft.OnLogin(func(req *wire.LoginRequest) *wire.Response {
+					resp := c.ft.AcceptLogin(req)
+					resp.GetLogin().TokenTtlMs, resp.GetLogin().HeartbeatIntervalMs = ms, ms
+					return resp
+				})
+				c.login(t)
+				time.Sleep(24 * time.Hour)
+				equal(t, "states", &c.states, []string{"1,1", "2,0"})
+				equal(t, "events", &c.events, nil)
+			})
+		})
+	}
+}
+
 // N89: every way to say that a session is over, all at the same time, makes one transition.
 func TestSessionIsOverInEveryWay(t *testing.T) {
 	over := &wire.Response{Error: &wire.Error{Code: 6000121, SessionEnd: new(wire.SessionEnd)}}

@@ -7,15 +7,18 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// setExpiry sets the timers for the token's end. The caller holds mu.
-func (s *session) setExpiry(ttl time.Duration) {
+// maxTTL bounds how long a token is good, lest a service that means for ever is understood as no time at all.
+const maxTTL = 100 * 365 * 24 * time.Hour
+
+// setExpiry sets the timers for the token's end in so many milliseconds. The caller holds mu.
+func (s *session) setExpiry(ms int64) {
 	s.warning.Stop()
 	s.expiry.Stop()
 	s.expires = time.Time{}
-	if ttl == 0 {
+	if ms == 0 {
 		return
 	}
-	ttl = max(ttl, 0)
+	ttl := time.Duration(min(max(ms, 0), int64(maxTTL/time.Millisecond))) * time.Millisecond
 	s.expires = time.Now().Add(ttl)
 	s.expiry.Reset(ttl)
 	if !s.warned {

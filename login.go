@@ -172,7 +172,7 @@ func (z *ZIM) RenewToken(ctx context.Context, token string) error {
 		return &Error{Op: op, Code: over.code}
 	}
 	s.token, s.warned = token, false
-	s.setExpiry(time.Duration(resp.GetRenewToken().GetTokenTtlMs()) * time.Millisecond)
+	s.setExpiry(resp.GetRenewToken().GetTokenTtlMs())
 	now := s.conn
 	s.mu.Unlock()
 	if now != nil && now != conn {

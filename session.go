@@ -347,9 +347,9 @@ func (s *session) connected(conn transport.Pipeline, files *fileServer, login *w
 	s.become(ConnectionStateConnected, ConnectionEventSuccess, nil)
 	s.rooms.connected(conn)
 	if ms := login.HeartbeatIntervalMs; ms > 0 {
-		s.interval = min(max(time.Duration(ms)*time.Millisecond, time.Second), time.Minute)
+		s.interval = time.Duration(min(max(ms, 1000), 60_000)) * time.Millisecond
 	}
-	s.setExpiry(time.Duration(login.TokenTtlMs) * time.Millisecond)
+	s.setExpiry(login.TokenTtlMs)
 	s.heartbeat.Reset(s.interval)
 	s.mu.Unlock()
 	s.feed.connected(s, conn, files, login)
