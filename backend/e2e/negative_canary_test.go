@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,11 +99,11 @@ func TestCanaries(t *testing.T) {
 		}()
 		client := &http.Client{Transport: rt}
 
-		failures := 0
-		printed := new(bytes.Buffer)
+		var failures atomic.Int32
+		printed := new(lockedBuffer) // handlers print, too
 		failed := func(err error) {
 			if err != nil {
-				failures++
+				failures.Add(1)
 			}
 			var e *zim.Error
 			errors.As(err, &e)
@@ -218,8 +218,8 @@ func TestCanaries(t *testing.T) {
 		}
 		srv.Stop()
 		srv.Start()
-		if failures < 25 {
-			t.Errorf("only %d operations failed", failures)
+		if failures.Load() < 25 {
+			t.Errorf("only %d operations failed", failures.Load())
 		}
 		sing.wantNone(t, "the log", logged.String())
 		sing.wantNone(t, "what was printed", printed.String())
