@@ -25,7 +25,7 @@ import (
 // What a hostile service may do to the SDK: N83 to N90. Those of the frames below are tested with the WebSocket, and those of files with
 // their transfer.
 
-// messages of errors that came as events.
+// faults returns what the errors say that come as events.
 func (c *client) faults() *[]string {
 	list := new([]string)
 	zim.On(c.ZIM, func(_ context.Context, e *zim.Error) { *list = append(*list, e.Message) })

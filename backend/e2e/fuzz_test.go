@@ -117,7 +117,9 @@ func (z *fuzzer) undisturbed(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte{})
 	for kind := byte(1); kind <= 31; kind++ {
-		for _, b := range [][]byte{nil, {1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6}, {1, 2, 1, 1, 2, 2, 0, 2, 4, 3, 0xf0, 4, 0xf1, 5, 9, 'x', 'y'}, {1, 1, 2, 1, 1, 4, 2, 3, 0, 2, 3, 3, 1}} {
+		for _, b := range [][]byte{
+			nil, {1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6}, {1, 2, 1, 1, 2, 2, 0, 2, 4, 3, 0xf0, 4, 0xf1, 5, 9, 'x', 'y'}, {1, 1, 2, 1, 1, 4, 2, 3, 0, 2, 3, 3, 1},
+		} {
 			f.Add(append([]byte{kind}, b...))
 			f.Add(append([]byte{26, 1, 1, 3, 2, 8, 'x', 0, 0, 0, kind}, b...)) // in a group of alice's
 		}
@@ -144,9 +146,11 @@ func FuzzMessages(f *testing.F) {
 	file := &wire.File{Url: "https://x/y.png", Name: "y.png", Size: 1}
 	for typ, m := range map[int32]proto.Message{
 		1: &wire.TextContent{Message: "x"}, 2: &wire.CommandContent{Message: []byte{0xff}}, 200: &wire.CustomContent{Message: "x", SubType: 200},
-		11: &wire.ImageContent{File: file, Size: &wire.Size{Width: -1}}, 12: &wire.FileContent{File: file}, 100: &wire.CombineContent{Title: "t", Summary: "s", CombineId: "1"},
-		13: &wire.AudioContent{File: &wire.File{Url: "x", Name: "a.mp3"}, Duration: 300}, 14: &wire.VideoContent{File: &wire.File{Url: "x", Name: "a.mp4"}, Duration: 1 << 62},
-		10: &wire.MultipleContent{Items: []*wire.MultipleItem{{Type: 1, Content: []byte{10, 1, 'x'}}}}, 20: &wire.TextContent{Message: "barrage"},
+		11: &wire.ImageContent{File: file, Size: &wire.Size{Width: -1}}, 12: &wire.FileContent{File: file},
+		100: &wire.CombineContent{Title: "t", Summary: "s", CombineId: "1"},
+		13:  &wire.AudioContent{File: &wire.File{Url: "x", Name: "a.mp3"}, Duration: 300},
+		14:  &wire.VideoContent{File: &wire.File{Url: "x", Name: "a.mp4"}, Duration: 1 << 62},
+		10:  &wire.MultipleContent{Items: []*wire.MultipleItem{{Type: 1, Content: []byte{10, 1, 'x'}}}}, 20: &wire.TextContent{Message: "barrage"},
 		31: &wire.RevokeContent{OriginalText: "x"}, 32: new(wire.TipsContent), 77: new(wire.TextContent),
 	} {
 		b, err := proto.Marshal(m)

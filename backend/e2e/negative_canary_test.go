@@ -163,7 +163,8 @@ func TestCanaries(t *testing.T) {
 		for _, content := range []zim.Content{
 			&zim.TextMessage{Message: strings.Repeat(said, 1000)}, &zim.TextMessage{Message: said + "\xff"}, &zim.CustomMessage{Message: said, SubType: -1},
 			&zim.MultipleMessage{MessageInfoList: []zim.Content{&zim.BarrageMessage{Message: said}}}, &zim.BarrageMessage{Message: said},
-			&zim.UnknownMessage{Kind: 77, Data: []byte(said)}, &zim.ImageMessage{File: zim.File{Name: "canary-of-what-was-said.exe", URL: "https://x/canary-of-what-was-said"}},
+			&zim.UnknownMessage{Kind: 77, Data: []byte(said)},
+			&zim.ImageMessage{File: zim.File{Name: "canary-of-what-was-said.exe", URL: "https://x/canary-of-what-was-said"}},
 		} {
 			_, err = alice.SendMessage(ctx, content, zim.Peer("bob"), nil)
 			failed(err)
@@ -183,7 +184,8 @@ func TestCanaries(t *testing.T) {
 		failed(err)
 
 		// A file, and a URL that is not good any more.
-		sent, err := alice.SendMessage(ctx, &zim.FileMessage{File: zim.File{Name: "x", Size: 11, Reader: strings.NewReader("canary-file")}}, zim.Peer("bob"), nil)
+		file := zim.File{Name: "x", Size: 11, Reader: strings.NewReader("canary-file")}
+		sent, err := alice.SendMessage(ctx, &zim.FileMessage{File: file}, zim.Peer("bob"), nil)
 		ok("file", err)
 		link, err := url.Parse(fileOf(sent.Content).URL)
 		if err != nil || link.RawQuery == "" && !strings.Contains(link.Path, "media") {

@@ -12,7 +12,10 @@ import (
 
 // What Split takes apart is what the generated types understand, and what Append makes; the rest it leaves to them.
 func FuzzSplit(f *testing.F) {
-	for _, b := range [][]byte{nil, {0x0a, 0}, {0x0a, 1, 'x'}, {0x0a, 0x81, 0, 'x'}, {0x0a, 2, 'x'}, {0x8a, 0, 1, 'x'}, {0x12, 1, 'x'}, {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}} {
+	for _, b := range [][]byte{
+		nil, {0x0a, 0}, {0x0a, 1, 'x'}, {0x0a, 0x81, 0, 'x'}, {0x0a, 2, 'x'}, {0x8a, 0, 1, 'x'}, {0x12, 1, 'x'},
+		{0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f},
+	} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
