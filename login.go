@@ -172,6 +172,7 @@ func (z *ZIM) RenewToken(ctx context.Context, token string) error {
 		return &Error{Op: op, Code: over.code}
 	}
 	s.token, s.warned = token, false
+	s.renewals++
 	s.setExpiry(resp.GetRenewToken().GetTokenTtlMs())
 	now := s.conn
 	s.mu.Unlock()

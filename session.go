@@ -42,6 +42,7 @@ type session struct {
 	mu        sync.Mutex
 	state     ConnectionState                     // guarded by mu
 	token     string                              // guarded by mu
+	renewals  int                                 // guarded by mu; of the token
 	conn      transport.Pipeline                  // guarded by mu; nil unless connected
 	why       *ending                             // guarded by mu; nil while the session lives
 	lost      time.Time                           // guarded by mu; when the connection was lost
@@ -280,20 +281,20 @@ func (s *session) connect(ctx context.Context, resume bool) (conn transport.Pipe
 	if err != nil {
 		return nil, nil, err
 	}
-	req := s.loginRequest(resume)
+	req, renewals := s.loginRequest(resume)
 	resp, err := c.RoundTrip(ctx, &wire.Request{Body: &wire.Request_Login{Login: req}})
 	if err == nil && resp.Error == nil && resp.GetLogin() == nil {
 		err = errors.New("zim: the answer to the login is something else")
 	}
 	if err != nil || resp.Error != nil {
 		c.Close()
-		if s.renewedSince(req.Token) {
+		if s.renewedSince(renewals) {
 			return nil, nil, errRenewed // a refusal says nothing of the new one
 		}
 		return nil, resp.GetError(), err
 	}
 	conn = pipeline(c)
-	if !s.connected(conn, fileServerOf(c), resp.GetLogin(), req.Token) {
+	if !s.connected(conn, fileServerOf(c), resp.GetLogin(), renewals) {
 		c.Close()
 		return nil, nil, errRenewed
 	}
@@ -302,18 +303,19 @@ func (s *session) connect(ctx context.Context, resume bool) (conn transport.Pipe
 
 var errRenewed = errors.New("zim: the token was renewed during the login")
 
-func (s *session) renewedSince(token string) bool {
+func (s *session) renewedSince(renewals int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.token != token
+	return s.renewals != renewals
 }
 
-func (s *session) loginRequest(resume bool) *wire.LoginRequest {
+// loginRequest returns the request, and how often the token in it was renewed.
+func (s *session) loginRequest(resume bool) (req *wire.LoginRequest, renewals int) {
 	s.mu.Lock()
-	token := s.token
+	token, renewals := s.token, s.renewals
 	s.mu.Unlock()
 	c := &s.z.config
-	req := &wire.LoginRequest{
+	req = &wire.LoginRequest{
 		AppId:      c.AppID,
 		UserId:     s.userID,
 		Token:      token,
@@ -330,14 +332,14 @@ func (s *session) loginRequest(resume bool) *wire.LoginRequest {
 		req.CustomStatus = s.config.CustomStatus
 		req.CustomStatusSeconds = int64(s.config.CustomStatusDuration / time.Second)
 	}
-	return req
+	return req, renewals
 }
 
 // connected brings conn in after a login. It reports false if that was with a token that is no longer the session's: the service would
 // end the session when that one expires.
-func (s *session) connected(conn transport.Pipeline, files *fileServer, login *wire.LoginResponse, token string) bool {
+func (s *session) connected(conn transport.Pipeline, files *fileServer, login *wire.LoginResponse, renewals int) bool {
 	s.mu.Lock()
-	if s.why != nil || token != s.token {
+	if s.why != nil || renewals != s.renewals {
 		over := s.why != nil
 		s.mu.Unlock()
 		return over
