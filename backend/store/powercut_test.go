@@ -14,6 +14,8 @@ import (
 type cutFigures struct {
 	cuts, kills int
 	due, lost   int // deeds that were acknowledged before the cut
+	// how often SQLite's log was moved into the file, and begun anew
+	checkpoints, restarts int
 }
 
 // A power cut loses nothing that was acknowledged, whatever becomes of what was not synced, and leaves a file that is whole: transactions
@@ -23,7 +25,12 @@ func TestPowerCuts(t *testing.T) {
 	if got.lost > 0 {
 		t.Errorf("%d of %d acknowledged operations were lost", got.lost, got.due)
 	}
-	tier.Report(t, "power cuts", map[string]any{"cuts": got.cuts, "kills": got.kills, "acked": got.due, "lost": got.lost})
+	if worlds := got.cuts / 45; got.checkpoints < 2*worlds || got.restarts < 2*worlds {
+		t.Errorf("in %d worlds, there were %d checkpoints, and the log was begun %d times", worlds, got.checkpoints, got.restarts)
+	}
+	tier.Report(t, "power cuts", map[string]any{
+		"cuts": got.cuts, "kills": got.kills, "acked": got.due, "lost": got.lost, "checkpoints": got.checkpoints, "restarts": got.restarts,
+	})
 }
 
 // The test above finds what is lost: with a commit that does not wait for the disk, there is something.
@@ -48,6 +55,14 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 			w.checkpoint = []int{6, 25, 80, 0}[w.rng.IntN(4)]
 			w.live(log, 12)
 			log = w.disk.log
+			for _, r := range log[from:] {
+				switch {
+				case r.what == synced && r.name == "zim.db":
+					sum.checkpoints++
+				case r.what == wrote && r.name == "zim.db-wal" && r.at == 0:
+					sum.restarts++
+				}
+			}
 			for range 15 {
 				at := from + w.rng.IntN(len(log)-from+1)
 				due := w.due(at)
