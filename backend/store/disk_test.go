@@ -208,11 +208,14 @@ func installLayer() {
 func memory[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
 // pointer is the transpiled code's pointer to a function, and function the other way round.
-func pointer[F any](f F) uintptr         { return *(*uintptr)(unsafe.Pointer(&f)) }
-func function[F any](pointer uintptr) F  { return *(*F)(unsafe.Pointer(&pointer)) }
+func pointer[F any](f F) uintptr        { return *(*uintptr)(unsafe.Pointer(&f)) }
+func function[F any](pointer uintptr) F { return *(*F)(unsafe.Pointer(&pointer)) }
+
+// onDisk returns the disk that a file is on, or nil, and the file's name there. layer.mu is held.
 func onDisk(path string) (*disk, string) { return layer.disks[filepath.Dir(path)], filepath.Base(path) }
-func bytesAt(p uintptr, n int32) []byte  { return unsafe.Slice(memory[byte](p), n) }
-func recorded(p uintptr) (file *openFile) {
+
+// recorded returns the open file that SQLite means.
+func recorded(p uintptr) *openFile {
 	layer.mu.Lock()
 	defer layer.mu.Unlock()
 	return layer.open[p]
@@ -296,7 +299,7 @@ func layerWrite(tls *libc.TLS, file, data uintptr, n int32, at int64) int32 {
 	write := func(n int32) func() int32 {
 		return func() int32 { return function[writeFunc](f.real.FxWrite)(tls, file, data, n, at) }
 	}
-	r := record{what: wrote, name: f.name, file: f.file, at: at, data: bytes.Clone(bytesAt(data, n))}
+	r := record{what: wrote, name: f.name, file: f.file, at: at, data: bytes.Clone(unsafe.Slice(memory[byte](data), n))}
 	rc := f.disk.do(r, write(n))
 	if rc == sqlite3.SQLITE_FULL && n > 1 {
 		// A full disk takes what it has room for.
