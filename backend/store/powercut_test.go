@@ -96,7 +96,7 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 // is told that it is stored before it is.
 func TestPowerCutsAfterKill(t *testing.T) {
 	w := newWorld(t, t.TempDir(), 1)
-	w.live(nil, tier.Pick(6, 200))
+	w.live(nil, tier.Pick(6, 100))
 	log, done := w.disk.log, w.done
 	acked := make([]int, len(done))
 	for i, d := range done {
