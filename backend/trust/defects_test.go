@@ -1,0 +1,107 @@
+package trust_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/zim-go/zim/backend/internal/tier"
+	"github.com/zim-go/zim/internal/defect"
+)
+
+// A search is a defect and the tests that must find it.
+type search struct {
+	defect defect.Name
+	module string // the package of the tests, from the root of the repository
+	tests  string
+	long   bool // in the long tier only
+}
+
+var searches = []search{}
+
+// Each mistake of package defect is made, one at a time, and the suites must find it: a suite that has never failed proves nothing.
+func TestPlantedDefects(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	binaries := make(map[string]string)
+	healthy := make(map[string]bool)
+	found, tried := 0, 0
+	slowest := time.Duration(0)
+	for _, s := range searches {
+		if s.long && !tier.Long() {
+			continue
+		}
+		tried++
+		t.Run(string(s.defect), func(t *testing.T) {
+			if binaries[s.module] == "" {
+				out := filepath.Join(bin, filepath.Base(s.module)+".test")
+				build := exec.Command("go", "test", "-tags", "zimdefect", "-c", "-o", out, ".")
+				build.Dir = filepath.Join(root, s.module)
+				if output, err := build.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, output)
+				}
+				binaries[s.module] = out
+			}
+			run := func(planted defect.Name) (output []byte, failed bool) {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, binaries[s.module], "-test.run", s.tests, "-test.failfast", "-test.timeout", "4m")
+				cmd.Dir = filepath.Join(root, s.module)
+				cmd.Env = append(os.Environ(), "ZIM_DEFECT="+string(planted), "ZIM_TIER=short", "ZIM_REPORT=")
+				output, err := cmd.CombinedOutput()
+				if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+					t.Fatal(err)
+				}
+				if bytes.Contains(output, []byte("no tests to run")) {
+					t.Fatalf("there are no tests %s", s.tests)
+				}
+				return output, err != nil
+			}
+			if key := s.module + " " + s.tests; !healthy[key] {
+				if output, failed := run(""); failed {
+					t.Fatalf("%s fails without a defect:\n%s", s.tests, output)
+				}
+				healthy[key] = true
+			}
+			start := time.Now()
+			if output, failed := run(s.defect); !failed {
+				t.Errorf("%s in %s did not find it:\n%s", s.tests, s.module, output)
+				return
+			}
+			found++
+			slowest = max(slowest, time.Since(start))
+		})
+	}
+	tier.Report(t, "defects", map[string]any{"tried": tried, "found": found, "slowest_seconds": slowest.Seconds()})
+}
+
+// A program that is built as programs are has no defects in it.
+func TestNoDefects(t *testing.T) {
+	if defect.On(defect.NoSync) || defect.On("") {
+		t.Error("this test was built with defects")
+	}
+	binary := filepath.Join(t.TempDir(), "zimd")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/zim-go/zim/backend/cmd/zimd").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []defect.Name{defect.AckBeforeCommit, defect.NoSync, defect.DedupeByKey} {
+		if bytes.Contains(data, []byte(name)) {
+			t.Errorf("zimd has the defect %s in it", name)
+		}
+	}
+	if bytes.Contains(data, []byte("ZIM_DEFECT")) {
+		t.Error("zimd reads ZIM_DEFECT")
+	}
+}
