@@ -72,6 +72,7 @@ func (s *session) beat() {
 		if s.conn == conn {
 			s.awaiting = false
 			s.dead.Stop()
+			s.doubts()
 			if unsupported {
 				s.heartbeat.Stop() // the transport finds out by itself
 			}

@@ -146,10 +146,7 @@ func (s *session) pump() {
 		b.next = o.next
 		o.tries++
 		o.started = time.Now()
-		if !b.doubting {
-			b.doubting = true
-			b.doubt.Reset(answerTimeout)
-		}
+		s.doubts()
 		conn, try := s.conn, o.tries
 		s.mu.Unlock()
 		conn.Start(&o.req, func(resp *wire.Response, err error) { s.answered(o, try, resp, err) })
@@ -297,25 +294,31 @@ func (s *session) armOutbox() {
 	}
 }
 
-// doubt is called now and then while acknowledgments are due. If the first one is late, a heartbeat finds out at once whether the
-// connection is dead.
+// doubts has doubt called if acknowledgments are due, and it isn't going to be. The caller holds mu.
+func (s *session) doubts() {
+	if b := &s.outbox; !b.doubting && b.first != b.next {
+		b.doubting = true
+		b.doubt.Reset(answerTimeout)
+	}
+}
+
+// doubt looks whether the first acknowledgment is late. Then a heartbeat finds out at once whether the connection is dead; its answer brings
+// the next doubts.
 func (s *session) doubt() {
 	b := &s.outbox
 	s.mu.Lock()
-	o := b.first
-	if s.conn == nil || o == nil || o == b.next {
-		b.doubting = false
+	b.doubting = false
+	if s.conn == nil || b.first == b.next || s.awaiting {
 		s.mu.Unlock()
 		return
 	}
-	left := answerTimeout - time.Since(o.started)
-	late := left <= 0
-	if late {
-		left = answerTimeout
+	left := answerTimeout - time.Since(b.first.started)
+	if left > 0 {
+		b.doubting = true
+		b.doubt.Reset(left)
 	}
-	b.doubt.Reset(left)
 	s.mu.Unlock()
-	if late {
+	if left <= 0 {
 		s.beat()
 	}
 }
