@@ -20,8 +20,8 @@ func (tx *Tx) Int(sql string, args ...any) (int64, error) {
 	return sqlitex.ResultInt64(stmt)
 }
 
-// MaxBatch is how many operations share a transaction.
-const MaxBatch = maxBatch
+// MaxBatch is how many operations share a transaction, and MaxWaiting how many may wait for one.
+const MaxBatch, MaxWaiting = maxBatch, maxWaiting
 
 // Text returns the text that a query of a test finds.
 func (tx *Tx) Text(sql string) (string, error) { return sqlitex.ResultText(tx.conn.Prep(sql)) }

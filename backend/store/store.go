@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
@@ -35,7 +36,9 @@ type Options struct {
 	// Relaxed does not wait for the disk: a power failure loses what was acknowledged last. For tests and for data that
 	// does not matter.
 	Relaxed bool
-	Logger  *slog.Logger // nil discards
+	// Cost is how much longer each operation takes, for tests of what happens when the store is slow.
+	Cost   time.Duration
+	Logger *slog.Logger // nil discards
 }
 
 const (
@@ -43,12 +46,15 @@ const (
 	maxWaiting = 4096
 	readers    = 4
 	maxLog     = 4000 // pages
+	// maxDoing is how long a transaction takes operations: those that it has wait for its end.
+	maxDoing = 50 * time.Millisecond
 )
 
 // A Store is an open file. Its methods may be called concurrently.
 type Store struct {
 	path  string
 	log   *slog.Logger
+	cost  time.Duration // immutable
 	epoch uint64
 	lock  *flock.Flock // held while the store is open
 
@@ -58,6 +64,7 @@ type Store struct {
 	stopped sync.Once
 	writer  sync.WaitGroup
 	idle    chan *connection // readers
+	pace    pace
 
 	checkpointAt int // pages of the log; of the writing goroutine
 
@@ -92,6 +99,7 @@ func Open(path string, opts Options) (*Store, error) {
 	s := &Store{
 		path: path,
 		log:  opts.Logger,
+		cost: opts.Cost,
 		ops:  make(chan Op, maxWaiting),
 		stop: make(chan struct{}),
 		gone: make(chan struct{}),

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -40,44 +41,53 @@ func (s *Store) write(conn *connection) {
 		if len(w.batch) == 0 {
 			return
 		}
-		w.commit(w.batch)
-		clear(w.batch)
-		if s.AfterBatch != nil {
-			s.AfterBatch()
+		for rest := w.batch; len(rest) > 0; {
+			s.pace.begin(len(rest))
+			n := w.commit(rest)
+			if s.AfterBatch != nil {
+				s.AfterBatch()
+			}
+			w.checkpoint()
+			s.pace.end(n, n < len(rest) || n == maxBatch, w.durable)
+			rest = rest[n:]
 		}
-		w.checkpoint()
+		clear(w.batch)
 	}
 }
 
 type writer struct {
-	s     *Store
-	tx    Tx
-	batch []Op
+	s       *Store
+	tx      Tx
+	batch   []Op
+	durable time.Duration // how long the last COMMIT took, and what followed it
 }
 
-// commit runs ops in one transaction and tells them. If one of them fails, each is tried alone.
-func (w *writer) commit(ops []Op) {
+// commit runs the first of ops, as many as there is time for, in one transaction, and tells them. If one of them fails, each is tried
+// alone. It returns how many they were.
+func (w *writer) commit(ops []Op) int {
 	if broken := w.s.broken(); broken != nil {
 		for _, op := range ops {
 			op.Done(broken)
 		}
-		return
+		return len(ops)
 	}
-	err := w.transaction(ops)
-	if err != nil && len(ops) > 1 && w.s.broken() == nil {
-		for _, op := range ops {
+	n, err := w.transaction(ops)
+	ops = ops[:n]
+	if err != nil && n > 1 && w.s.broken() == nil {
+		for i, op := range ops {
 			// The one before may have found that the disk fails.
 			err := w.s.broken()
 			if err == nil {
-				err = w.transaction([]Op{op})
+				_, err = w.transaction(ops[i : i+1])
 			}
 			op.Done(err)
 		}
-		return
+		return n
 	}
 	for _, op := range ops {
 		op.Done(err)
 	}
+	return n
 }
 
 func (s *Store) broken() error {
@@ -86,20 +96,30 @@ func (s *Store) broken() error {
 	return s.failed
 }
 
-func (w *writer) transaction(ops []Op) error {
-	conn := w.tx.conn
-	err := w.begin()
-	for i := 0; err == nil && i < len(ops); i++ {
-		err = ops[i].Do(&w.tx)
+// transaction returns how many of ops it was for: at least one.
+func (w *writer) transaction(ops []Op) (n int, err error) {
+	conn, start := w.tx.conn, time.Now()
+	w.durable = 0
+	err = w.begin()
+	for err == nil && n < len(ops) && (n == 0 || time.Since(start) < maxDoing) {
+		if w.s.cost > 0 {
+			time.Sleep(w.s.cost)
+		}
+		err = ops[n].Do(&w.tx)
+		n++
 	}
-	if err == nil {
+	if err != nil {
+		n = len(ops) // each of them is tried alone
+	} else {
+		done := time.Now()
 		err = step(conn.Prep("COMMIT"))
+		w.durable = time.Since(done)
 	}
 	if err == nil {
-		return nil
+		return n, nil
 	}
 	w.tx.cache = newCache()
-	for _, op := range ops {
+	for _, op := range ops[:n] {
 		if u, ok := op.(Undoer); ok {
 			u.Undo()
 		}
@@ -109,7 +129,7 @@ func (w *writer) transaction(ops []Op) error {
 			w.s.fail(undo)
 		}
 	}
-	return w.s.judge(err)
+	return n, w.s.judge(err)
 }
 
 // judge says what an error of SQLite is to those who asked, and stops the store if the disk is to blame.
@@ -130,6 +150,8 @@ func (w *writer) checkpoint() {
 	if w.s.broken() != nil {
 		return
 	}
+	start := time.Now()
+	defer func() { w.durable += time.Since(start) }()
 	log, moved, err := w.log("PRAGMA wal_checkpoint(NOOP)")
 	if err == nil && log >= w.s.checkpointAt && moved < log {
 		_, _, err = w.log("PRAGMA wal_checkpoint(PASSIVE)")

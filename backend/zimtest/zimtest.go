@@ -44,6 +44,9 @@ type Options struct {
 	Config func(*backend.Config)
 	// Dir is where the backend keeps what it stores: a later Server goes on with it. Empty is a directory that ends with the test.
 	Dir string
+	// StoreCost is how much longer the backend's store takes for each thing that is stored: with a millisecond, it has time for a
+	// thousand in a second, and what is too much is refused.
+	StoreCost time.Duration
 }
 
 // A Server is a backend that ends with the test.
@@ -94,7 +97,7 @@ func NewServer(tb testing.TB, options *Options) *Server {
 
 // Start starts the backend again after Stop.
 func (s *Server) Start() {
-	st, err := store.Open(s.path, store.Options{Relaxed: true})
+	st, err := store.Open(s.path, store.Options{Relaxed: true, Cost: s.options.StoreCost})
 	if err != nil {
 		s.tb.Fatal(err)
 	}

@@ -1,0 +1,121 @@
+package store_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zim-go/zim/backend/store"
+)
+
+// costly opens a store that takes some time for each operation.
+func costly(t *testing.T, cost time.Duration) *store.Store {
+	t.Helper()
+	s, err := store.Open(file(t), store.Options{Relaxed: true, Cost: cost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// burst submits n operations, and returns a function that waits until all were told.
+func burst(t *testing.T, s *store.Store, n int) (wait func()) {
+	t.Helper()
+	var told sync.WaitGroup
+	told.Add(n)
+	for range n {
+		if err := s.Submit(&testOp{told: &told, do: func(*store.Tx) error { return nil }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return told.Wait
+}
+
+// The store knows how long an operation is going to wait: once it knows its pace, to a tenth, and at once when a transaction takes longer
+// than any before.
+func TestDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := costly(t, 5*time.Millisecond)
+		burst(t, s, 200)()
+		if wait, filled := s.Delay(); wait != 0 || filled != 0 {
+			t.Errorf("with nothing to do, the wait is %v and %v of the queue is filled", wait, filled)
+		}
+		for _, n := range []int{1, 10, 100, 300} {
+			start := time.Now()
+			done := burst(t, s, n)
+			synctest.Wait()
+			wait, _ := s.Delay()
+			done()
+			if took := time.Since(start); wait < took*9/10 || wait > took*11/10 {
+				t.Errorf("for %d operations, the wait was said to be %v, and was %v", n, wait, took)
+			}
+		}
+		stuck := make(chan error)
+		go func() {
+			stuck <- s.Update(func(*store.Tx) error {
+				time.Sleep(3 * time.Second)
+				return nil
+			})
+		}()
+		time.Sleep(2 * time.Second)
+		if wait, _ := s.Delay(); wait != 2*time.Second {
+			t.Errorf("after two seconds of one operation, the wait is %v", wait)
+		}
+		done := burst(t, s, store.MaxWaiting/2)
+		if _, filled := s.Delay(); filled != 0.5 {
+			t.Errorf("%v of the queue is filled, want half", filled)
+		}
+		if err := <-stuck; err != nil {
+			t.Error(err)
+		}
+		done()
+	})
+}
+
+// One operation that takes very long says little of the others.
+func TestDelayAfterOneSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := costly(t, time.Millisecond)
+		burst(t, s, 200)()
+		update(t, s, func(*store.Tx) error {
+			time.Sleep(10 * time.Second)
+			return nil
+		})
+		done := burst(t, s, 100)
+		if wait, _ := s.Delay(); wait < 100*time.Millisecond || wait > 400*time.Millisecond {
+			t.Errorf("after one of 10s, the wait for 100 of 1ms is said to be %v", wait)
+		}
+		done()
+		burst(t, s, 100)()
+		done = burst(t, s, 100)
+		if wait, _ := s.Delay(); wait < 90*time.Millisecond || wait > 120*time.Millisecond {
+			t.Errorf("a hundred later, it is said to be %v", wait)
+		}
+		done()
+	})
+}
+
+// A transaction takes operations for 50 ms, so that those in it need not wait for all that there are.
+func TestTransactionsAreShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := costly(t, 10*time.Millisecond)
+		var batches []time.Duration
+		last := time.Now()
+		s.AfterBatch = func() {
+			batches = append(batches, time.Since(last))
+			last = time.Now()
+		}
+		burst(t, s, 100)()
+		s.Close()
+		if len(batches) < 20 {
+			t.Errorf("there were %d transactions: %v", len(batches), batches)
+		}
+		for _, took := range batches {
+			if took > 60*time.Millisecond {
+				t.Errorf("a transaction took %v", took)
+			}
+		}
+	})
+}
