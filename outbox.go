@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -52,6 +54,16 @@ func (o *outgoing) failure(err *Error) *Error {
 		return unknown(err)
 	}
 	return err
+}
+
+// request returns the request of this try. It says if an earlier one may have stored the message, whose request may still be in use.
+func (o *outgoing) request() *wire.Request {
+	if o.tries == 1 && !o.earlier {
+		return &o.req
+	}
+	again := proto.CloneOf(&o.send)
+	again.Again = true
+	return &wire.Request{Body: &wire.Request_SendMessage{SendMessage: again}}
 }
 
 // refused returns the error for the service's refusal. The service looks for the message before it refuses it with some
@@ -147,9 +159,9 @@ func (s *session) pump() {
 		o.tries++
 		o.started = time.Now()
 		s.doubts()
-		conn, try := s.conn, o.tries
+		conn, try, req := s.conn, o.tries, o.request()
 		s.mu.Unlock()
-		conn.Start(&o.req, func(resp *wire.Response, err error) { s.answered(o, try, resp, err) })
+		conn.Start(req, func(resp *wire.Response, err error) { s.answered(o, try, resp, err) })
 		s.mu.Lock()
 	}
 	b.pumping = false

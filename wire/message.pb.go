@@ -567,7 +567,9 @@ type SendMessageRequest struct {
 	// Mentions are pushed also to those who muted the conversation, unless this is set.
 	DisableNotifyMentioned bool `protobuf:"varint,13,opt,name=disable_notify_mentioned,json=disableNotifyMentioned,proto3" json:"disable_notify_mentioned,omitempty"`
 	// The number of the message, in the same conversation, that this one replies to. Zero: it is no reply.
-	ReplyTo       int64 `protobuf:"varint,14,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	ReplyTo int64 `protobuf:"varint,14,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	// The message may have been stored by an earlier send: a service that has no time for it looks for it before it says so.
+	Again         bool `protobuf:"varint,15,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +700,13 @@ func (x *SendMessageRequest) GetReplyTo() int64 {
 		return x.ReplyTo
 	}
 	return 0
+}
+
+func (x *SendMessageRequest) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 type SendMessageResponse struct {
@@ -3414,7 +3423,7 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"totalCount\x12\x1b\n" +
 	"\tsum_count\x18\x03 \x01(\x03R\bsumCount\x12(\n" +
 	"\x10is_self_included\x18\x04 \x01(\bR\x0eisSelfIncluded\x12\x19\n" +
-	"\buser_ids\x18\x05 \x03(\tR\auserIds\"\xc8\x04\n" +
+	"\buser_ids\x18\x05 \x03(\tR\auserIds\"\xde\x04\n" +
 	"\x12SendMessageRequest\x12(\n" +
 	"\x10local_message_id\x18\x01 \x01(\fR\x0elocalMessageId\x12+\n" +
 	"\x11conversation_type\x18\x02 \x01(\x05R\x10conversationType\x12'\n" +
@@ -3432,7 +3441,8 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\x12mentioned_user_ids\x18\v \x03(\tR\x10mentionedUserIds\x12$\n" +
 	"\x0eis_mention_all\x18\f \x01(\bR\fisMentionAll\x128\n" +
 	"\x18disable_notify_mentioned\x18\r \x01(\bR\x16disableNotifyMentioned\x12\x19\n" +
-	"\breply_to\x18\x0e \x01(\x03R\areplyTo\"\xec\x01\n" +
+	"\breply_to\x18\x0e \x01(\x03R\areplyTo\x12\x14\n" +
+	"\x05again\x18\x0f \x01(\bR\x05again\"\xec\x01\n" +
 	"\x13SendMessageResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\x03R\tmessageId\x12\x1f\n" +
