@@ -148,12 +148,18 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 	a.mu.Lock()
 	s := a.session
 	a.mu.Unlock()
+	busy := a.server.busy(req)
 	if s == nil {
 		if a.refused {
 			return
 		}
-		if login := req.GetLogin(); login != nil {
+		if login := req.GetLogin(); login != nil && busy == nil {
 			a.handleLogin(id, login)
+			return
+		} else if login != nil {
+			a.refused = true
+			a.refuse(id, busy)
+			a.link.Close(statusTryLater, busy.Message)
 			return
 		}
 		a.refused = true
@@ -165,9 +171,13 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 		a.refuse(id, &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: end})
 		return
 	}
+	if busy != nil && !req.GetSendMessage().GetAgain() {
+		a.refuse(id, busy)
+		return
+	}
 	switch b := req.Body.(type) {
 	case *wire.Request_SendMessage:
-		a.sendMessage(s, id, b.SendMessage)
+		a.sendMessage(s, id, b.SendMessage, busy)
 	case *wire.Request_Heartbeat:
 		a.heartbeat(s, id, b.Heartbeat)
 		a.server.rooms.remind(s)

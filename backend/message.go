@@ -23,8 +23,8 @@ const (
 	hashSize     = 16
 )
 
-// sendMessage takes a message of the session's user.
-func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageRequest) {
+// sendMessage takes a message of the session's user. If excess is not nil, it is only looked for: if it is not there, that is the answer.
+func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageRequest, excess *wire.Error) {
 	if refused := check(s, req); refused != nil {
 		a.refuse(id, refused)
 		return
@@ -42,26 +42,27 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 			return
 		}
 	}
-	admitted := true
 	if req.Type != typeBarrage {
 		limiter := s.normal
 		if req.Priority == priorityHigh {
 			limiter = s.high
 		}
-		admitted = limiter.AllowN(time.Now(), min(weight(req), max(limiter.Burst(), 1)))
+		if !limiter.AllowN(time.Now(), min(weight(req), max(limiter.Burst(), 1))) {
+			excess = tooMany()
+		}
 	}
 	switch {
 	case req.ConversationType == store.ConversationRoom:
-		a.sendToRoom(s, id, req, sum, admitted)
+		a.sendToRoom(s, id, req, sum, excess)
 		return
-	case req.Type == typeCommand && !admitted:
-		a.refuse(id, tooMany())
+	case req.Type == typeCommand && excess != nil:
+		a.refuse(id, excess)
 		return
 	case req.Type == typeCommand:
 		a.sendCommand(s, id, req)
 		return
 	}
-	op := &sendOp{a: a, id: id, req: req, admitted: admitted}
+	op := &sendOp{a: a, id: id, req: req, excess: excess}
 	op.change.s = s
 	op.message = store.Message{
 		ClientID: req.LocalMessageId,
@@ -165,14 +166,14 @@ func hash(req *wire.SendMessageRequest) []byte {
 
 // A sendOp stores a message and puts it into the feeds of those who are to see it.
 type sendOp struct {
-	change   change
-	a        *attachment
-	id       uint64
-	req      *wire.SendMessageRequest
-	admitted bool // by the rate limit
-	message  store.Message
-	first    [2]told        // room for what most messages tell
-	pair     [2]*store.User // and whom
+	change  change
+	a       *attachment
+	id      uint64
+	req     *wire.SendMessageRequest
+	excess  *wire.Error // not nil if the message is refused unless it was stored before
+	message store.Message
+	first   [2]told        // room for what most messages tell
+	pair    [2]*store.User // and whom
 
 	refused *wire.Error
 	again   bool              // it was stored before
@@ -195,8 +196,8 @@ func (op *sendOp) Do(tx *store.Tx) error {
 	}
 	m.Sender = sender
 	c.reader, c.now, c.told, c.seq = reader{Tx: tx, server: op.a.server, app: c.s.app, self: sender}, time.Now().UnixMilli(), op.first[:0], 0
-	if !op.admitted {
-		op.refused = tooMany()
+	if op.excess != nil {
+		op.refused = op.excess
 		return op.unlessStored()
 	}
 	conv, users, err := op.receivers()

@@ -99,10 +99,10 @@ func (t *talk) behind(after int64) []*wire.Message {
 }
 
 // sendToRoom takes a message of the session's user for a room. Its content was checked. sum is the hash of what the client asked
-// for, and admitted whether it is within the rate.
-func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequest, sum []byte, admitted bool) {
+// for. If excess is not nil, that is the answer unless the room has the message.
+func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) {
 	refused := checkRoomID(req.ConversationId)
-	if refused == nil && req.Type == typeCombine && admitted {
+	if refused == nil && req.Type == typeCombine && excess == nil {
 		var err error
 		if refused, err = a.combineForRoom(s, req); err != nil {
 			a.storeFailed(id, err)
@@ -111,7 +111,7 @@ func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequ
 	}
 	var m *wire.Message
 	if refused == nil {
-		m, refused = a.server.rooms.say(s, req, sum, admitted)
+		m, refused = a.server.rooms.say(s, req, sum, excess)
 	}
 	if refused != nil {
 		a.refuse(id, refused)
@@ -124,7 +124,7 @@ func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequ
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}})
 }
 
-func (rs *rooms) say(s *session, req *wire.SendMessageRequest, sum []byte, admitted bool) (*wire.Message, *wire.Error) {
+func (rs *rooms) say(s *session, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) (*wire.Message, *wire.Error) {
 	if refused := s.fence(); refused != nil {
 		return nil, refused
 	}
@@ -134,11 +134,11 @@ func (rs *rooms) say(s *session, req *wire.SendMessageRequest, sum []byte, admit
 	if r == nil {
 		return nil, noRoom()
 	}
-	return r.say(s, req, sum, admitted)
+	return r.say(s, req, sum, excess)
 }
 
 // say queues a message, and keeps it unless it may get lost.
-func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, admitted bool) (*wire.Message, *wire.Error) {
+func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) (*wire.Message, *wire.Error) {
 	reliable := !transient(req.Type)
 	key := saidKey{s.key.id, string(req.LocalMessageId)}
 	r.mu.Lock()
@@ -158,8 +158,11 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, admitte
 		return m.message, nil
 	}
 	full := len(t.queue) >= maxRoomWaiting || t.waiting >= maxRoomBytes
-	if !admitted || full && reliable {
-		return nil, tooMany()
+	if full && reliable {
+		excess = tooMany()
+	}
+	if excess != nil {
+		return nil, excess
 	}
 	m := &wire.Message{
 		MessageId:        r.server.store.NextID(),

@@ -51,6 +51,10 @@ type Config struct {
 	AddressHeader string
 	// BadLoginRate is how many refused logins an address may have in a second. Zero means 10.
 	BadLoginRate float64
+	// MaxDelay is how long what is to be stored may have to wait. When it is longer, nothing new is stored, and the server refuses less
+	// important requests at 0.3 (barrages), 0.45 (commands), 0.6 (queries) and 0.8 (new logins) of it. What keeps a session or brings it
+	// back is never refused. Zero means 500 ms.
+	MaxDelay time.Duration
 	// Origins are the web origins, as host patterns, that may connect from a browser beside the server's own.
 	Origins []string
 
@@ -83,6 +87,8 @@ type Server struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, and what rooms push
 
+	overload rate.Sometimes // bounds how often the log says that requests are refused
+
 	mu       sync.Mutex
 	draining bool // guarded by mu
 }
@@ -110,12 +116,15 @@ func New(config Config) (*Server, error) {
 	config.MaxPreLogin = cmp.Or(config.MaxPreLogin, 10_000)
 	config.MaxPreLoginPerAddress = cmp.Or(config.MaxPreLoginPerAddress, 100)
 	config.BadLoginRate = cmp.Or(config.BadLoginRate, 10)
+	config.MaxDelay = cmp.Or(config.MaxDelay, 500*time.Millisecond)
 	s := &Server{
 		config: config,
 		log:    config.Logger,
 		apps:   make(map[uint32]*App),
 		store:  config.Store,
 		gate:   newGate(config.MaxPreLogin, config.MaxPreLoginPerAddress, rate.Limit(config.BadLoginRate)),
+
+		overload: rate.Sometimes{Interval: 10 * time.Second},
 	}
 	s.hub = newHub(s)
 	s.rooms = newRooms(s)
