@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,9 +13,12 @@ import (
 const (
 	maxSync      = 500
 	maxSyncBytes = 256 << 10
+	// syncRate is how many requests for events a user may make in a second in the long run, and four times as many at once; freeSynced is how
+	// many events count for one more. Beyond it, an answer waits for a tenth of a second.
+	syncRate, freeSynced = 100, 50
 )
 
-// sync answers with the events behind a position.
+// sync answers with the events behind a position. It is never refused, or events would come late: who asks for too much waits.
 func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 	if req.After == nil {
 		a.refuse(id, refuse(codeParamsInvalid, "the position is missing"))
@@ -24,6 +28,7 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 	if req.Limit > 0 {
 		limit = min(limit, int(req.Limit))
 	}
+	time.Sleep(s.syncs.Reserve().Delay())
 	epoch := a.server.store.Epoch()
 	resp := &wire.SyncResponse{}
 	err := a.server.store.View(context.Background(), func(tx *store.Tx) error {
@@ -60,6 +65,9 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 		a.server.log.Error("backend: sync", "app", s.key.app, "err", err)
 		a.refuse(id, refuse(codeDatabaseError, "the feed can't be read"))
 		return
+	}
+	if n := len(resp.Events.GetEvents()) / freeSynced; n > 0 {
+		s.syncs.ReserveN(time.Now(), min(n, s.syncs.Burst()))
 	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_Sync{Sync: resp}})
 }

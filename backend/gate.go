@@ -29,9 +29,18 @@ type sender struct {
 
 // An asker is a user whose requests are counted, on whichever device: a new connection is no way around what earlier ones cost.
 type asker struct {
-	user  userKey
-	reads bool // what only reads is counted apart
+	user userKey
+	what asked
 }
+
+// An asked is a kind of requests that are counted apart.
+type asked int
+
+const (
+	askedChanges asked = iota
+	askedQueries
+	askedSyncs
+)
 
 // maxLimiters is how many addresses or users are remembered before all are forgotten.
 const maxLimiters = 100_000
@@ -111,13 +120,13 @@ func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *
 }
 
 // asks returns the limiter for a user's requests, which lets four seconds' worth through at once.
-func (g *gate) asks(user userKey, reads bool, perSecond float64) *rate.Limiter {
+func (g *gate) asks(user userKey, what asked, perSecond float64) *rate.Limiter {
 	if perSecond < 0 {
 		return rate.NewLimiter(rate.Inf, 0)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return remember(g.askers, asker{user, reads}, func() *rate.Limiter {
+	return remember(g.askers, asker{user, what}, func() *rate.Limiter {
 		return rate.NewLimiter(rate.Limit(perSecond), max(int(4*perSecond), 1))
 	})
 }

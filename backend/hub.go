@@ -34,6 +34,7 @@ type session struct {
 	high       *rate.Limiter // sends of high priority
 	changes    *rate.Limiter // what changes something, but sends nothing
 	queries    *rate.Limiter // what reads
+	syncs      *rate.Limiter // requests for events
 	moves      *rate.Limiter // entries and exits of rooms
 	expiry     *time.Timer   // when the token ends
 	missed     atomic.Bool   // the client was too slow for a message of a room

@@ -278,8 +278,9 @@ func (op *loginOp) newSession(l store.Login) *session {
 		generation: l.Generation,
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
-		changes:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, false, op.app.Limits.ChangeRate),
-		queries:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, true, op.app.Limits.QueryRate),
+		changes:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedChanges, op.app.Limits.ChangeRate),
+		queries:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedQueries, op.app.Limits.QueryRate),
+		syncs:      op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedSyncs, syncRate),
 		moves:      rate.NewLimiter(roomMoves, roomMoveBurst),
 		hub:        op.a.server.hub,
 	}
