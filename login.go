@@ -34,7 +34,8 @@ type LogoutConfig struct {
 // Login tries for up to 30 seconds, or until ctx ends, which has no effect afterwards. It fails with [ErrCommonParamsInvalid]
 // for what is wrong with the arguments, with [ErrNetworkUserHasAlreadyLogged] while another login lives (log out first), with
 // [ErrNetworkTokenInvalid], [ErrNetworkTokenExpired], [ErrNetworkTokenVersionError] or [ErrNetworkTokenTimeIsTooShort] for the token, and
-// with [ErrNetworkNetworkError] or [ErrNetworkRequestTimeout] if the service can't be reached. (Documented in the chapter on login.)
+// with [ErrNetworkNetworkError] or [ErrNetworkRequestTimeout] if the service can't be reached, and with
+// [ErrCommonTriggerServerFrequencyLimit] if it has too much to do: Error.RetryAfter says when to try again. (Documented in the chapter on login.)
 func (z *ZIM) Login(ctx context.Context, userID string, config *LoginConfig) error {
 	const op = "Login"
 	if config == nil {
