@@ -69,6 +69,9 @@ type queued struct {
 	count int
 	bytes int
 
+	before func() // is called before the handlers; nil: nothing is
+	after  func() // is called after the handlers; nil: nothing is
+
 	feed *feed // is told when the event was handled; nil if it is none of a feed
 	age  int
 	seq  uint64
@@ -96,10 +99,12 @@ func (d *dispatcher) wants(kind eventKind) bool {
 }
 
 // push queues an event that must not be missed and can't be repeated. There are few of them.
-func (d *dispatcher) push(e Event) {
+func (d *dispatcher) push(e Event) { d.pushQueued(queued{event: e, count: 1}) }
+
+func (d *dispatcher) pushQueued(q queued) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.add(queued{event: e, count: 1})
+	d.add(q)
 }
 
 // tryPush queues an event if there is room. One that is larger than half of the queue is taken when the queue is half empty: see
@@ -200,6 +205,9 @@ func (d *dispatcher) run() {
 
 // handle runs the handlers of a queued event. It reports whether there may be a next one.
 func (d *dispatcher) handle(q *queued) bool {
+	if q.before != nil {
+		q.before()
+	}
 	if q.feed != nil {
 		q.feed.keepEvent(q.event)
 	}
@@ -222,6 +230,9 @@ func (d *dispatcher) handle(q *queued) bool {
 	d.mu.Unlock()
 	if q.feed != nil {
 		q.feed.handledTo(q.age, q.seq)
+	}
+	if q.after != nil {
+		q.after()
 	}
 	for _, f := range half {
 		f()

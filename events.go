@@ -90,7 +90,8 @@ type MessageReceivedInfo struct {
 }
 
 // MessageSentStatusChanged says how sends of this ZIM ended. It also corrects an outcome that was unknown, when the
-// acknowledgment came after SendMessage had returned.
+// acknowledgment came after SendMessage had returned. For durable messages, also those of earlier runs of the program, nothing else tells:
+// see MessageSendConfig.Durable.
 type MessageSentStatusChanged struct {
 	Infos []MessageSentStatusChangeInfo
 }
@@ -100,6 +101,7 @@ type MessageSentStatusChangeInfo struct {
 	Status  MessageSentStatus
 	Message *Message
 	Reason  string // why it failed
+	Err     error  // the same, an *Error as SendMessage returns it; nil if it did not fail
 }
 
 // SyncReset says that the service could not go on where this device stopped, so that events may be missing: history still
@@ -111,7 +113,7 @@ type SyncReset struct {
 
 // EventsDropped says that handlers were too slow for events that the service cannot repeat: commands, barrages, broadcasts, messages of
 // rooms that the service no longer keeps, and what
-// [MessageSentStatusChanged] tells, which SendMessage returned too. Stored messages are never dropped. The documentation has
+// [MessageSentStatusChanged] tells of messages that are not durable, which SendMessage returned too. Stored messages are never dropped. The documentation has
 // no such event.
 type EventsDropped struct {
 	Count int

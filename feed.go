@@ -37,8 +37,9 @@ type feed struct {
 	waiters   []waiter           // guarded by mu; who waits for an event
 	doubts    map[doubt]bool     // guarded by mu; what may have happened although its call failed
 
-	handled progress
-	chats   *chats // immutable
+	handled  progress
+	chats    *chats    // immutable
+	durables *durables // immutable; nil if the app wants none
 }
 
 // A waiter is a call that returns only once the event is queued that tells what it has done.
@@ -79,7 +80,7 @@ const (
 )
 
 func newFeed(z *ZIM, userID string) *feed {
-	f := &feed{z: z, userID: userID}
+	f := &feed{z: z, userID: userID, durables: newDurables(z, userID)}
 	f.chats = newChats(f)
 	f.handled.timer = time.AfterFunc(time.Hour, f.report)
 	f.handled.timer.Stop()
@@ -442,7 +443,7 @@ func (f *feed) nextRun(events []*wire.Event) queued {
 		return q
 	}
 	first := events[0].Message
-	if f.z.sentHere(first.LocalMessageId) {
+	if f.sentHere(first.LocalMessageId) {
 		return q // nothing new
 	}
 	limit := min(maxRun, max(f.z.dispatch.room(), 1))
@@ -450,7 +451,7 @@ func (f *feed) nextRun(events []*wire.Event) queued {
 	for _, ev := range events {
 		seq := f.cursor + 1 + uint64(len(messages))
 		m := ev.Message
-		if !plain(ev) || f.z.sentHere(m.LocalMessageId) || len(messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
+		if !plain(ev) || f.sentHere(m.LocalMessageId) || len(messages) == limit || q.bytes > maxRunBytes || m.ConversationId != first.ConversationId ||
 			m.ConversationType != first.ConversationType || (seq <= f.offlineTo) != offline {
 			break
 		}
@@ -463,6 +464,9 @@ func (f *feed) nextRun(events []*wire.Event) queued {
 	f.chats.touch(to)
 	return q
 }
+
+// sentHere reports whether a message with that local ID was sent by this ZIM. The ID is empty in messages of others.
+func (f *feed) sentHere(id []byte) bool { return f.z.sentHere(id) || f.durables.sentHere(id) }
 
 // plain reports whether an event is that a message came, and nothing else.
 func plain(e *wire.Event) bool { return e.Message != nil && e.RepliedCount == nil }

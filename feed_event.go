@@ -26,7 +26,7 @@ func (f *feed) translate(q *queued, e *wire.Event, offline bool) {
 		return m
 	}
 	q.bytes = proto.Size(e)
-	if w := e.Message; w != nil && !f.z.sentHere(w.LocalMessageId) {
+	if w := e.Message; w != nil && !f.sentHere(w.LocalMessageId) {
 		m := get(w)
 		tell(received(m.Conversation, []*Message{m}, MessageReceivedInfo{IsOfflineMessage: offline}))
 	}

@@ -23,7 +23,7 @@ type LoginConfig struct {
 // LogoutConfig refines a logout.
 type LogoutConfig struct {
 	// IsClearDB forgets what this ZIM keeps of the user: how far it has come with the user's messages, and what is in the local
-	// store. The next login goes on where the service believes the device to be.
+	// store. Durable messages stay. The next login goes on where the service believes the device to be.
 	IsClearDB bool
 }
 
@@ -34,8 +34,9 @@ type LogoutConfig struct {
 // Login tries for up to 30 seconds, or until ctx ends, which has no effect afterwards. It fails with [ErrCommonParamsInvalid]
 // for what is wrong with the arguments, with [ErrNetworkUserHasAlreadyLogged] while another login lives (log out first), with
 // [ErrNetworkTokenInvalid], [ErrNetworkTokenExpired], [ErrNetworkTokenVersionError] or [ErrNetworkTokenTimeIsTooShort] for the token, and
-// with [ErrNetworkNetworkError] or [ErrNetworkRequestTimeout] if the service can't be reached, and with
-// [ErrCommonTriggerServerFrequencyLimit] if it has too much to do: Error.RetryAfter says when to try again. (Documented in the chapter on login.)
+// with [ErrNetworkNetworkError] or [ErrNetworkRequestTimeout] if the service can't be reached, with [ErrCommonTriggerServerFrequencyLimit] if
+// it has too much to do (Error.RetryAfter says when to try again), and with [ErrDatabaseOpenDatabaseError] if AppConfig.OutboxDir can't be
+// used. (Documented in the chapter on login.)
 func (z *ZIM) Login(ctx context.Context, userID string, config *LoginConfig) error {
 	const op = "Login"
 	if config == nil {

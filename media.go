@@ -380,7 +380,8 @@ var errCancelSending = errors.New("CancelSendingMessage was called")
 
 // CancelSendingMessage stops the upload of the files of a message that is being sent, as canceling the context of its SendMessage
 // does. That fails with [ErrMessageSendMessageFailedForCancelled], and the message can be sent again as MessageSendConfig.Retry.
-// CancelSendingMessage fails with [ErrMessageCancelSendingMessageFailed] if nothing of the message is being uploaded, or not any more.
+// CancelSendingMessage fails with [ErrMessageCancelSendingMessageFailed] if nothing of the message is being uploaded, or not any more, as is
+// always the case with durable messages.
 func (z *ZIM) CancelSendingMessage(m *Message) error {
 	const op = "CancelSendingMessage"
 	s, err := z.active(op)

@@ -89,6 +89,22 @@ type MessageSendConfig struct {
 	// is all of them.
 	IsAllowMultipleMessagePartialFailed bool
 
+	// Durable has the message survive the end of the program. SendMessage writes it to AppConfig.OutboxDir and returns at once, with the
+	// message as it is being sent; if it returns an error, nothing was kept. From then on the outbox owns the message: it is sent,
+	// in the order of its conversation, by this ZIM or, after a crash, by the next one on which the user logs in, until the service has
+	// taken or refused it, or 24 hours are over. Neither the context, a lost connection, Logout nor Destroy ends it, it can't be canceled,
+	// and Retry refuses it. A service that is overloaded is asked again.
+	//
+	// [MessageSentStatusChanged] tells how it ended, with an Err that matches ErrOutcomeUnknown if it may have been stored nevertheless. Nothing
+	// drops that event, but a crash before its handler returned brings it again. The message is the application's then, and can be sent again
+	// as Retry. Durable messages of an earlier run go out no faster than half of what Limits.SendRate leaves, and other messages
+	// to the same conversation wait behind them.
+	//
+	// Only messages to users and groups can be durable, but for commands and for files that are still to be uploaded: SendMessage refuses
+	// others with [ErrCommonParamsInvalid]. It fails with [ErrDatabaseModifyDatabaseError] if the message can't be written, or if 8 MB of durable messages,
+	// of which each counts as 1 KB at least, wait already.
+	Durable bool
+
 	// PushConfig is for receivers that are offline. Nil means no push.
 	PushConfig *PushConfig
 

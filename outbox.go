@@ -3,6 +3,7 @@ package zim
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// An outgoing message waits in its session's outbox until it is acknowledged, refused, or given up.
+// An outgoing message waits in its session's outbox, or in a lane in front of it, until it is acknowledged, refused, or given up.
 type outgoing struct {
 	op       string
 	id       localID
@@ -22,6 +23,7 @@ type outgoing struct {
 	shown    bool     // the application has seen message
 	earlier  bool     // an earlier send of the message may have stored it
 	retry    bool     // there was an earlier send
+	durable  *durable // the file that it is in; nil if it is in none
 
 	req  wire.Request
 	body wire.Request_SendMessage
@@ -37,6 +39,9 @@ type outgoing struct {
 	deadline   time.Time // when it is given up
 	latest     time.Time // when it is given up, however often the connection is lost
 	deserted   bool      // nobody waits for the result
+
+	lane    *lane       // where it waits; nil if it is in the outbox
+	overdue *time.Timer // gives it up while it waits there; nil for durable messages
 }
 
 // An outcome is how a send ended: acknowledged, or with an error.
@@ -124,6 +129,9 @@ func (b *outbox) remove(o *outgoing) {
 func (s *session) enqueue(o *outgoing, now time.Time) {
 	s.mu.Lock()
 	switch {
+	case s.why != nil && o.durable != nil:
+		s.mu.Unlock() // the next session finds it in its file
+		return
 	case s.why != nil:
 		o.result <- outcome{err: s.why.failure(o)}
 		s.mu.Unlock()
@@ -133,15 +141,20 @@ func (s *session) enqueue(o *outgoing, now time.Time) {
 		s.mu.Unlock()
 		return
 	}
-	b := &s.outbox
-	o.deadline = now.Add(s.z.config.ResendWindow)
-	o.latest = now.Add(2 * s.z.config.ResendWindow)
-	b.push(o)
-	if b.first == o {
-		s.armOutbox()
-	}
+	s.route(o, now)
+	s.startLanes()
 	s.mu.Unlock()
 	s.pump()
+}
+
+// push puts o at the end of the outbox. The caller holds mu.
+func (s *session) push(o *outgoing, now time.Time) {
+	o.deadline = now.Add(s.z.config.ResendWindow)
+	o.latest = now.Add(2 * s.z.config.ResendWindow)
+	s.outbox.push(o)
+	if s.outbox.first == o {
+		s.armOutbox()
+	}
 }
 
 // pump starts messages on the current connection in their order. One goroutine at a time does it, for all.
@@ -193,10 +206,17 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		s.mu.Unlock()
 		return
 	}
-	s.outbox.remove(o)
 	if err == nil && resp.Error != nil {
 		out.err = o.refused(resp.Error)
 	}
+	if o.durable != nil {
+		s.answeredDurable(o, out, resp.GetError())
+		if err == nil && resp.Error != nil {
+			s.ended(resp.Error)
+		}
+		return
+	}
+	s.outbox.remove(o)
 	deserted := o.deserted
 	s.mu.Unlock()
 	if err == nil && resp.Error != nil {
@@ -232,6 +252,11 @@ func (s *session) filesOf(ack *wire.SendMessageResponse) *fileServer {
 // abandon gives up waiting for o because ctx ended.
 func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 	s.mu.Lock()
+	if o.lane != nil {
+		o.leave()
+		s.mu.Unlock()
+		return outcome{err: o.failure(canceled("", ctx))}
+	}
 	if !o.waiting {
 		result := o.result
 		s.mu.Unlock()
@@ -255,13 +280,13 @@ func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 }
 
 // adopt takes over the message with that ID whose caller gave up waiting, while its answer may still come. It returns nil
-// if there is none in the outbox, and reports busy if somebody waits for it.
-func (s *session) adopt(id localID) (o *outgoing, busy bool) {
+// if there is none in the outbox, and reports busy if somebody waits for it, or if it is to become durable: then nobody waits.
+func (s *session) adopt(id localID, durable bool) (o *outgoing, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for o := s.outbox.first; o != nil; o = o.next {
 		if o.id == id {
-			if !o.deserted {
+			if !o.deserted || durable {
 				return nil, true
 			}
 			o.deserted, o.earlier = false, true
@@ -269,11 +294,17 @@ func (s *session) adopt(id localID) (o *outgoing, busy bool) {
 			return o, false
 		}
 	}
+	for _, l := range s.lanes.of {
+		if slices.ContainsFunc(l.queue, func(o *outgoing) bool { return o.id == id }) {
+			return nil, true
+		}
+	}
 	return nil, false
 }
 
 // rewindOutbox prepares the outbox for a lost connection: what nobody waits for, or what is sent once only, is not sent
-// again, and the rest gets another window to be sent on the next connection, but no more than two in all. The caller holds mu.
+// again, and the rest gets another window to be sent on the next connection, but no more than two in all. Durable messages go back into
+// their lanes. The caller holds mu.
 func (s *session) rewindOutbox() {
 	b := &s.outbox
 	deadline := time.Now().Add(s.z.config.ResendWindow)
@@ -282,6 +313,8 @@ func (s *session) rewindOutbox() {
 		switch {
 		case o.deserted:
 			b.remove(o)
+		case o.durable != nil:
+			s.putBack(o)
 		case !o.reliable:
 			b.remove(o)
 			o.result <- outcome{err: o.failure(&Error{Code: ErrCommonIMServerDisconnect, Message: "the connection was lost"})}
@@ -340,10 +373,15 @@ func (s *session) expire() {
 	var late []*outgoing
 	s.mu.Lock()
 	for o := s.outbox.first; o != nil && time.Until(o.deadline) <= 0; o = s.outbox.first {
+		if o.durable != nil {
+			s.putOff(o, new(wire.Error))
+			continue
+		}
 		s.outbox.remove(o)
 		late = append(late, o)
 	}
 	s.armOutbox()
+	s.startLanes()
 	connected := s.conn != nil
 	s.mu.Unlock()
 	for _, o := range late {

@@ -23,6 +23,8 @@ import (
 //
 // The content, and the slices and pointers in config, are kept: don't change them any more.
 //
+// With MessageSendConfig.Durable, SendMessage returns once the message is on this machine's disk, and the rest is told by an event.
+//
 // The returned message is what was stored. If the message was attached but not acknowledged, it comes with the error, and can be
 // sent again as MessageSendConfig.Retry. If then errors.Is(err, [ErrOutcomeUnknown]), the message may have been stored; a retry
 // cannot store it twice. Errors before that have a nil message: [ErrCommonParamsInvalid] for what is wrong with the message,
@@ -72,6 +74,11 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 		o.message.replyTo = source.Seq
 	}
 	o.send.ReplyTo = o.message.replyTo
+	if config.Durable {
+		if err := s.feed.durables.check(op, o); err != nil {
+			return nil, err
+		}
+	}
 	var files []*pendingFile
 	if o.uploaded == nil {
 		files, err = z.config.Limits.pending(op, o.message.Content, config.IsAllowMultipleMessagePartialFailed)
@@ -93,8 +100,13 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 	var adopted *outgoing
 	if r := config.Retry; r != nil {
 		var busy bool
-		if adopted, busy = s.adopt(o.id); busy {
+		if adopted, busy = s.adopt(o.id, config.Durable); busy {
 			return nil, invalid(op, "the message to retry is still being sent")
+		}
+	}
+	if config.Durable {
+		if err := s.feed.durables.add(s, o); err != nil {
+			return nil, err
 		}
 	}
 	var uploading context.Context
@@ -129,6 +141,9 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 		o = adopted
 	} else {
 		s.enqueue(o, now)
+	}
+	if o.durable != nil {
+		return o.message, nil
 	}
 	var out outcome
 	select {
@@ -194,7 +209,10 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 	var uploaded Content
 	if r := config.Retry; r != nil {
 		var ok bool
-		if id, ok = parseLocalID(r.LocalID); !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
+		if id, ok = parseLocalID(r.LocalID); ok && s.feed.durables.owns(id) {
+			return nil, invalid(op, "the message to retry is durable and has not ended: the outbox sends it again by itself")
+		}
+		if !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
 			return nil, invalid(op, "Retry is no message of this user that failed")
 		}
 		earlier, uploaded = r.uncertain, r.reusable()
@@ -397,15 +415,19 @@ func (s *session) tellStatus(m *Message, err *Error) {
 	if !s.z.dispatch.wants(kindMessageSentStatusChanged) {
 		return
 	}
+	if !s.z.dispatch.tryPush(queued{event: statusChanged(m, err), count: 1}) {
+		s.z.dispatch.drop(1)
+	}
+}
+
+func statusChanged(m *Message, err *Error) *MessageSentStatusChanged {
 	info := MessageSentStatusChangeInfo{Status: m.SentStatus, Message: m}
 	if err != nil {
+		info.Err = new(*err) // SendMessage may still correct what it returns
 		info.Reason = err.Message
 		if info.Reason == "" {
 			info.Reason = err.Code.String()
 		}
 	}
-	q := queued{event: &MessageSentStatusChanged{Infos: []MessageSentStatusChangeInfo{info}}, count: 1}
-	if !s.z.dispatch.tryPush(q) {
-		s.z.dispatch.drop(1)
-	}
+	return &MessageSentStatusChanged{Infos: []MessageSentStatusChangeInfo{info}}
 }

@@ -48,6 +48,7 @@ type session struct {
 	lost      time.Time                           // guarded by mu; when the connection was lost
 	leaving   bool                                // guarded by mu; Logout is saying goodbye, and ends the session itself
 	outbox    outbox                              // guarded by mu
+	lanes     lanes                               // guarded by mu
 	uploads   map[localID]context.CancelCauseFunc // guarded by mu; what ends the uploads of a message
 	warned    bool                                // guarded by mu; TokenWillExpire came for this token
 	expires   time.Time                           // guarded by mu; zero if the token has no end
@@ -92,6 +93,7 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 	}
 	s.outbox.timer = stopped(s.expire)
 	s.outbox.doubt = stopped(s.doubt)
+	s.lanes = lanes{of: make(map[ConversationRef]*lane), timer: stopped(s.resume), aging: stopped(s.giveUpOld)}
 	s.warning = stopped(s.warn)
 	s.expiry = stopped(s.expireToken)
 	s.heartbeat = stopped(s.beat)
@@ -146,7 +148,8 @@ func (s *session) end(e ending) {
 		s.outbox.remove(o)
 		left = append(left, o)
 	}
-	for _, t := range []*time.Timer{s.outbox.timer, s.outbox.doubt, s.warning, s.expiry, s.heartbeat, s.dead} {
+	left = append(left, s.clearLanes()...)
+	for _, t := range []*time.Timer{s.outbox.timer, s.outbox.doubt, s.lanes.timer, s.lanes.aging, s.warning, s.expiry, s.heartbeat, s.dead} {
 		t.Stop()
 	}
 	if e.silent {
@@ -159,7 +162,7 @@ func (s *session) end(e ending) {
 	s.feed.stop(s)
 	s.cancel()
 	for _, o := range left {
-		if !o.deserted {
+		if !o.deserted && o.durable == nil { // those that are durable wait for the next session
 			o.result <- outcome{err: e.failure(o)}
 		}
 	}
@@ -194,6 +197,11 @@ func endingOf(w *wire.SessionEnd) ending {
 func (s *session) run() {
 	defer s.running.Done()
 	s.feed.chats.load()
+	defer s.feed.durables.close(s)
+	if err := s.feed.durables.open(s); err != nil {
+		s.fail(err, ConnectionEventActiveLogin)
+		return
+	}
 	// The Login's attempts share a deadline. Once it succeeded, there is no end.
 	login, cancel := context.WithTimeout(s.ctx, loginTimeout)
 	defer cancel()
@@ -356,7 +364,7 @@ func (s *session) connected(conn transport.Pipeline, files *fileServer, login *w
 	s.mu.Unlock()
 	s.feed.connected(s, conn, files, login)
 	s.rooms.resume()
-	s.pump()
+	s.resume()
 	if first {
 		s.loggedIn <- nil
 	}

@@ -49,6 +49,11 @@ type AppConfig struct {
 	// not be sent, and the messages that came or were queried, for local search. Nil means a [MemoryStore] without the latter.
 	LocalStore LocalStore
 
+	// OutboxDir is a directory for durable messages: see MessageSendConfig.Durable. Below it, each app and user has a directory, which is made
+	// when the user logs in, and which only one ZIM at a time may have: Login fails with [ErrDatabaseOpenDatabaseError] while another
+	// process or ZIM has it, or if it can't be used. Empty means that messages can't be durable.
+	OutboxDir string
+
 	// EventBuffer is how many received messages and other events may wait for a handler. Beyond it, what the service can
 	// repeat is left there until half of the buffer is free, and what it can't is dropped: see [EventsDropped]. Zero means
 	// 1024.
