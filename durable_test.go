@@ -7,10 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/internal/faketransport"
@@ -115,7 +116,11 @@ func arrived(ft *faketransport.Transport) []string {
 }
 
 func text(send *wire.SendMessageRequest) string {
-	return strings.TrimLeft(string(send.Content), "\n\x00\x01\x02\x03")
+	var c wire.TextContent
+	if err := proto.Unmarshal(send.Content, &c); err != nil {
+		return err.Error()
+	}
+	return c.Message
 }
 
 func same(t *testing.T, what string, got, want []string) {
