@@ -195,6 +195,27 @@ func TestSlowHandlerIsTold(t *testing.T) {
 	})
 }
 
+// A login while the handler of an earlier session still runs does not send again what has ended.
+func TestLoginWhileTheHandlerRuns(t *testing.T) {
+	withRun(t, func(t *testing.T, ft *faketransport.Transport, dir string, a *run) {
+		next := make(chan struct{})
+		a.handled = func() { <-next }
+		a.durable(t, zim.Peer("bob"), "1", "2")
+		synctest.Wait()
+		a.Logout(t.Context(), nil)
+		a.login(t)
+		a.durable(t, zim.Peer("bob"), "3")
+		synctest.Wait()
+		close(next)
+		synctest.Wait()
+		same(t, "told", a.told, []string{"Success 1", "Success 2", "Success 3"})
+		same(t, "files", outboxFiles(t, dir), nil)
+		if n := len(ft.Sends()); n != 3 {
+			t.Errorf("got %d sends, want 3", n)
+		}
+	})
+}
+
 // Without a handler, the file goes as soon as the message has ended.
 func TestNobodyIsTold(t *testing.T) {
 	withRun(t, func(t *testing.T, ft *faketransport.Transport, dir string, a *run) {

@@ -130,7 +130,7 @@ var formats = map[MessageType][]string{
 // checkFile checks what a media message is about, as far as the file itself is not needed.
 func (l *Limits) checkFile(op string, content Content, f *File, duration time.Duration, more ...string) *Error {
 	typ := content.Type()
-	if f.URL == "" && f.Path == "" && f.Reader == nil {
+	if f.URL == "" && f.Path == "" && f.Reader == nil && f.object == "" {
 		return invalid(op, "the file has no path, no reader and no URL")
 	}
 	for _, u := range append(more, f.URL) {

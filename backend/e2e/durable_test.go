@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -291,5 +292,41 @@ func TestReceiverCrashes(t *testing.T) {
 			t.Errorf("the handler was interrupted %d times in %d runs, want more", interrupted, runs)
 		}
 		t.Logf("%d runs, %d in a handler; %d messages came again", runs, interrupted, repeated)
+	})
+}
+
+// A file that was uploaded need not be uploaded again, neither by the outbox of the next run nor by a retry of what that gives back.
+func TestUploadedFileSurvives(t *testing.T) {
+	onEach(t, nil, func(t *testing.T, srv *zimtest.Server, dialer transport.Dialer) {
+		dir := t.TempDir()
+		gate := &gatedDialer{Dialer: dialer}
+		first := newSender(t, gate, dir)
+		login(t, srv, first, "alice")
+		content := &zim.FileMessage{File: zim.File{Reader: strings.NewReader("data"), Name: "f.txt", Size: 4}}
+		m, err := first.SendMessage(t.Context(), content, zim.Peer("nobody"), nil)
+		if !errors.Is(err, zim.ErrMessageTargetDoesNotExist) {
+			t.Fatal(err)
+		}
+		gate.shut(true)
+		srv.Cut("alice")
+		if _, err := first.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: m, Durable: true}); err != nil {
+			t.Fatal(err)
+		}
+		second := newSender(t, dialer, crash(t, first, dir))
+		var ended []zim.MessageSentStatusChangeInfo
+		zim.On(second, func(_ context.Context, e *zim.MessageSentStatusChanged) { ended = append(ended, e.Infos...) })
+		login(t, srv, second, "alice")
+		time.Sleep(time.Second)
+		if len(ended) != 1 || !errors.Is(ended[0].Err, zim.ErrMessageTargetDoesNotExist) || errors.Is(ended[0].Err, zim.ErrOutcomeUnknown) {
+			t.Fatalf("got %+v, want one refusal", ended)
+		}
+		srv.Register("nobody")
+		m, err = second.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: ended[0].Message})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := m.Content.(*zim.FileMessage); m.LocalID != ended[0].Message.LocalID || f.Name != "f.txt" || f.URL == "" {
+			t.Errorf("got %+v with %+v", m, f)
+		}
 	})
 }
