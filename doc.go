@@ -62,6 +62,10 @@
 // error that matches [ErrOutcomeUnknown], and then MessageSendConfig.Retry finds out without storing it twice. A
 // [CommandMessage] is sent once or not at all, and nothing is promised of its delivery or order.
 //
+// A message that MessageSendConfig.Durable marks is on this machine's disk when SendMessage returns. It is sent in the order of its
+// conversation, and stored once, by this run of the program or a later one, and [MessageSentStatusChanged] tells at least once how it ended.
+// Other messages that are being sent when the program ends are lost, or stored without its knowledge.
+//
 // # Errors
 //
 // Every error is an [*Error], and matches its documented [Code]:

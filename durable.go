@@ -84,16 +84,26 @@ func (d *durables) sentHere(id []byte) bool {
 	return ok
 }
 
-// open gives the messages to s, and puts those that are in files into its lanes. It does I/O.
+// attach makes s the session that has them: from here on, nothing is written for the one before.
+func (d *durables) attach(s *session) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.session = s
+}
+
+// open puts the messages that are in files into the lanes of s. It does I/O.
 func (d *durables) open(s *session) *Error {
 	if d == nil {
 		return nil
 	}
-	d.mu.Lock()
-	d.session = s // from here on, nothing is written for the session before
-	d.mu.Unlock()
 	d.turn <- struct{}{}
 	defer func() { <-d.turn }()
+	if !d.has(s) {
+		return nil // it is over, and another one began
+	}
 	d.writing.Wait()
 	var list []*outgoing
 	err := d.dir.claim()
@@ -112,6 +122,12 @@ func (d *durables) open(s *session) *Error {
 	s.mu.Unlock()
 	s.giveUpOld()
 	return nil
+}
+
+func (d *durables) has(s *session) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session == s
 }
 
 // close lets others have the directory, unless another session of the ZIM has got it since.

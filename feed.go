@@ -98,6 +98,7 @@ func (f *feed) attach(s *session) {
 	f.handled.mu.Lock()
 	defer f.handled.mu.Unlock()
 	f.handled.stopped = false
+	f.durables.attach(s)
 }
 
 // report tells the service what was handled.

@@ -11,10 +11,10 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// Lanes keep the order of conversations to which durable messages go. The service may put a durable message off, which does not end it; what
-// was sent behind it could be stored before it then. So a conversation has a lane from its first durable message on until it has none: one
-// durable message at a time is in the outbox, and what follows it, durable or not, waits in the lane. Durable messages are in the outbox only while there
-// is a connection. The fields are guarded by the session's mu.
+// Lanes keep the order of conversations to which durable messages go. The service may put a durable message off, which does not end it;
+// what was sent behind it could be stored before it then. So a conversation has a lane while it has durable messages: one of them at a time
+// is in the outbox, and what follows it, durable or not, waits in the lane. Durable messages are in the outbox only while there is a
+// connection. The fields are guarded by the session's mu.
 type lanes struct {
 	of     map[ConversationRef]*lane
 	ready  []*lane     // those whose first message waits to be sent, in no order that matters
@@ -280,7 +280,8 @@ func (s *session) giveUpOld() {
 	s.pump()
 	slices.SortFunc(old, func(a, b *outgoing) int { return a.durable.created.Compare(b.durable.created) })
 	for _, o := range old {
-		s.tellDurable(o, outcome{err: o.failure(&Error{Code: ErrNetworkRequestTimeout, Message: "the service did not take the message in " + maxDurableAge.String()})})
+		err := &Error{Code: ErrNetworkRequestTimeout, Message: "the service did not take the message in " + maxDurableAge.String()}
+		s.tellDurable(o, outcome{err: o.failure(err)})
 	}
 }
 

@@ -95,14 +95,15 @@ type MessageSendConfig struct {
 	// taken or refused it, or 24 hours are over. Neither the context, a lost connection, Logout nor Destroy ends it, it can't be canceled,
 	// and Retry refuses it. A service that is overloaded is asked again.
 	//
-	// [MessageSentStatusChanged] tells how it ended, with an Err that matches ErrOutcomeUnknown if it may have been stored nevertheless. Nothing
-	// drops that event, but a crash before its handler returned brings it again. The message is the application's then, and can be sent again
-	// as Retry. Durable messages of an earlier run go out no faster than half of what Limits.SendRate leaves, and other messages
-	// to the same conversation wait behind them.
+	// [MessageSentStatusChanged] tells how it ended, with an Err that matches ErrOutcomeUnknown if it may have been stored nevertheless. That
+	// event is never dropped, and comes again after a crash if its handler had not returned. The message is the application's then, and can
+	// be sent again as Retry. Messages of an earlier run are sent at the pace of Limits.SendRate, and leave half a second's worth of it
+	// to those that are not durable. What is sent to a conversation while it has durable messages waits behind them, up to AppConfig.ResendWindow
+	// if it is not durable itself.
 	//
-	// Only messages to users and groups can be durable, but for commands and for files that are still to be uploaded: SendMessage refuses
-	// others with [ErrCommonParamsInvalid]. It fails with [ErrDatabaseModifyDatabaseError] if the message can't be written, or if 8 MB of durable messages,
-	// of which each counts as 1 KB at least, wait already.
+	// Only messages to users and groups can be durable, but no commands, and none with files that are still to be uploaded: SendMessage
+	// refuses others with [ErrCommonParamsInvalid]. It fails with [ErrDatabaseModifyDatabaseError] if the message can't be written, or if 8 MB of
+	// durable messages wait already, of which each counts as 1 KB at least.
 	Durable bool
 
 	// PushConfig is for receivers that are offline. Nil means no push.
