@@ -81,9 +81,10 @@ func TestEachKindSurvives(t *testing.T) {
 		b := newRun(t, ft, dir)
 		b.login(t)
 		time.Sleep(time.Second) // for the rate limit
+		synctest.Wait()
 		check("the next run", sends(len(first)))
 		ft.OnRequest(nil)
-		for _, m := range b.ended {
+		for _, m := range b.ended() {
 			if _, err := b.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{
 				Retry: m, Priority: config.Priority, HasReceipt: true, DisableUnreadMessageCount: true, MentionedUserIDs: m.MentionedUserIDs,
 				IsMentionAll: m.IsMentionAll, DisableNotifyMentionedUsers: true, PushConfig: config.PushConfig,
@@ -146,13 +147,13 @@ func TestRetryBecomesDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		same(t, "told", a.told, []string{"Failed 1, unknown", "Failed 1, unknown"})
+		same(t, "told", a.told(), []string{"Failed 1, unknown", "Failed 1, unknown"})
 		ft.OnRequest(nil)
-		if _, err := a.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: a.ended[1], Durable: true}); err != nil {
+		if _, err := a.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: a.ended()[1], Durable: true}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		same(t, "told", a.told[2:], []string{"Success 1"})
+		same(t, "told", a.told()[2:], []string{"Success 1"})
 		same(t, "arrived", arrived(ft), []string{"1"})
 		same(t, "files", outboxFiles(t, dir), nil)
 	})
@@ -190,7 +191,7 @@ func TestSlowHandlerIsTold(t *testing.T) {
 		}
 		close(next)
 		synctest.Wait()
-		same(t, "told", a.told, want)
+		same(t, "told", a.told(), want)
 		same(t, "files", outboxFiles(t, dir), nil)
 	})
 }
@@ -208,7 +209,7 @@ func TestLoginWhileTheHandlerRuns(t *testing.T) {
 		synctest.Wait()
 		close(next)
 		synctest.Wait()
-		same(t, "told", a.told, []string{"Success 1", "Success 2", "Success 3"})
+		same(t, "told", a.told(), []string{"Success 1", "Success 2", "Success 3"})
 		same(t, "files", outboxFiles(t, dir), nil)
 		if n := len(ft.Sends()); n != 3 {
 			t.Errorf("got %d sends, want 3", n)

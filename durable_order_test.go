@@ -48,18 +48,18 @@ func TestRefusalEnds(t *testing.T) {
 		})
 		a.durable(t, zim.Peer("bob"), "1", "2", "3")
 		synctest.Wait()
-		same(t, "told", a.told, []string{"Success 1", "Failed 2", "Success 3"})
+		same(t, "told", a.told(), []string{"Success 1", "Failed 2", "Success 3"})
 		same(t, "files", outboxFiles(t, dir), nil)
-		refused := a.ended[1]
+		refused := a.ended()[1]
 		// It is the application's again.
 		ft.OnRequest(nil)
 		if _, err := a.SendMessage(t.Context(), nil, refused.Conversation, &zim.MessageSendConfig{Retry: refused, Durable: true}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		same(t, "told after the retry", a.told[3:], []string{"Success 2"})
-		if a.ended[3].LocalID != refused.LocalID || a.ended[3].Seq != 3 {
-			t.Errorf("got %+v", a.ended[3])
+		same(t, "told after the retry", a.told()[3:], []string{"Success 2"})
+		if a.ended()[3].LocalID != refused.LocalID || a.ended()[3].Seq != 3 {
+			t.Errorf("got %+v", a.ended()[3])
 		}
 	})
 }
@@ -103,7 +103,7 @@ func TestPutOff(t *testing.T) {
 					t.Errorf("got %d tries in %v", tries, took)
 				}
 				// The queue has room for one event. What is told of ordinary messages may be dropped then.
-				durable := slices.DeleteFunc(a.told, func(s string) bool { return s == "Success else" || s == "Success 3" })
+				durable := slices.DeleteFunc(a.told(), func(s string) bool { return s == "Success else" || s == "Success 3" })
 				same(t, "told", durable, []string{"Success 1", "Success 2"})
 				same(t, "arrived", arrived(ft), []string{"1", "else", "2", "3"})
 				same(t, "files", outboxFiles(t, dir), nil)
@@ -143,8 +143,10 @@ func TestOrderOverLostConnections(t *testing.T) {
 				a.durable(t, zim.Peer("bob"), s)
 			}
 			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
 		}
 		time.Sleep(time.Hour / 2)
+		synctest.Wait()
 		// An ordinary message may have given up: then it is not told as sent, and not stored out of order either.
 		failed := 0
 		for _, result := range results {
@@ -152,14 +154,14 @@ func TestOrderOverLostConnections(t *testing.T) {
 				failed++
 			}
 		}
-		if n := len(a.told); n != 20 {
-			t.Errorf("told of %d messages: %q", n, a.told)
+		if n := len(a.told()); n != 20 {
+			t.Errorf("told of %d messages: %q", n, a.told())
 		}
 		var seq int64
-		for i, m := range a.ended {
+		for i, m := range a.ended() {
 			if m.SentStatus != zim.MessageSentStatusSuccess {
-				if !strings.HasPrefix(a.told[i], "Failed") {
-					t.Errorf("%q", a.told[i])
+				if !strings.HasPrefix(a.told()[i], "Failed") {
+					t.Errorf("%q", a.told()[i])
 				}
 				continue
 			}
@@ -169,7 +171,7 @@ func TestOrderOverLostConnections(t *testing.T) {
 			seq = m.Seq
 		}
 		if failed == 0 {
-			same(t, "told", a.told, want)
+			same(t, "told", a.told(), want)
 		}
 	})
 }
@@ -196,19 +198,23 @@ func TestAgeEnds(t *testing.T) {
 				synctest.Wait()
 				a.durable(t, zim.Peer("bob"), "1")
 				time.Sleep(23*time.Hour + 58*time.Minute)
-				same(t, "told before", a.told, nil)
+				synctest.Wait()
+				same(t, "told before", a.told(), nil)
 				b := a
 				if c.again {
 					a.Destroy()
 					b = newRun(t, ft, dir)
 					time.Sleep(3 * time.Minute)
+					synctest.Wait()
 					b.login(t)
 				}
 				time.Sleep(3 * time.Minute)
-				same(t, "told", b.told, []string{c.want})
+				synctest.Wait()
+				same(t, "told", b.told(), []string{c.want})
 				same(t, "files", outboxFiles(t, dir), nil)
 				before := len(ft.Sends())
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if n := len(ft.Sends()); n != before {
 					t.Errorf("it was sent %d times more", n-before)
 				}
@@ -301,6 +307,7 @@ func TestPaceOfReplay(t *testing.T) {
 				t.Error(err)
 			}
 			time.Sleep(time.Second)
+			synctest.Wait()
 		}
 		if err := <-last; err != nil {
 			t.Error(err)

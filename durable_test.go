@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,31 @@ import (
 // A run is a run of a program that sends durable messages: a ZIM, and what its handlers were told.
 type run struct {
 	*zim.ZIM
-	told    []string // how messages ended
-	ended   []*zim.Message
-	errs    []*zim.Error
 	handled func() // is called by the handler, before it returns; nil: nothing is
+
+	mu   sync.Mutex
+	log  []string // guarded by mu; how messages ended
+	list []*zim.Message
+	bad  []*zim.Error
+}
+
+// told returns how messages ended, ended returns the messages, and errs what else went wrong.
+func (r *run) told() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.log)
+}
+
+func (r *run) ended() []*zim.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.list)
+}
+
+func (r *run) errs() []*zim.Error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.bad)
 }
 
 // newRun starts a program whose outbox is below dir.
@@ -42,14 +64,19 @@ func newRun(t *testing.T, ft *faketransport.Transport, dir string) *run {
 			if errors.Is(info.Err, zim.ErrOutcomeUnknown) {
 				s += ", unknown"
 			}
-			r.told = append(r.told, s)
-			r.ended = append(r.ended, info.Message)
+			r.mu.Lock()
+			r.log, r.list = append(r.log, s), append(r.list, info.Message)
+			r.mu.Unlock()
 		}
 		if r.handled != nil {
 			r.handled()
 		}
 	})
-	zim.On(z, func(_ context.Context, e *zim.Error) { r.errs = append(r.errs, e) })
+	zim.On(z, func(_ context.Context, e *zim.Error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.bad = append(r.bad, e)
+	})
 	return r
 }
 
@@ -170,8 +197,8 @@ func TestDurableMessage(t *testing.T) {
 		}
 		cancel() // which changes nothing
 		synctest.Wait()
-		if n := len(outboxFiles(t, dir)); n != 1 || len(a.told) != 0 {
-			t.Errorf("before the answer: %d files, told %q", n, a.told)
+		if n := len(outboxFiles(t, dir)); n != 1 || len(a.told()) != 0 {
+			t.Errorf("before the answer: %d files, told %q", n, a.told())
 		}
 		for name, try := range map[string]func() error{
 			"retry": func() error {
@@ -193,12 +220,13 @@ func TestDurableMessage(t *testing.T) {
 		ft.OnRequest(nil)
 		ft.Drop()
 		time.Sleep(time.Second)
-		same(t, "told", a.told, []string{"Success one"})
-		if len(a.ended) == 0 {
+		synctest.Wait()
+		same(t, "told", a.told(), []string{"Success one"})
+		if len(a.ended()) == 0 {
 			t.FailNow()
 		}
-		if a.ended[0].LocalID != m.LocalID || a.ended[0].ID == "" || a.ended[0].Seq != 1 {
-			t.Errorf("ended as %+v", a.ended[0])
+		if a.ended()[0].LocalID != m.LocalID || a.ended()[0].ID == "" || a.ended()[0].Seq != 1 {
+			t.Errorf("ended as %+v", a.ended()[0])
 		}
 		if left := outboxFiles(t, dir); files != 1 || len(left) != 0 {
 			t.Errorf("while the handler ran: %d files, want 1; after it: %q", files, left)
@@ -236,21 +264,22 @@ func TestCrashesOfTheSender(t *testing.T) {
 				a.durable(t, zim.Peer("bob"), "1", "2", "3")
 				synctest.Wait()
 				left := crashed(t, dir)
-				same(t, "told before", a.told, prefixed("Success ", step.told))
+				same(t, "told before", a.told(), prefixed("Success ", step.told))
 				ft.Accept()
 				ft.OnRequest(nil)
 				b := newRun(t, ft, left)
 				b.login(t)
 				time.Sleep(5 * time.Second)
-				same(t, "told after", b.told, prefixed("Success ", step.more))
+				synctest.Wait()
+				same(t, "told after", b.told(), prefixed("Success ", step.more))
 				same(t, "stored", arrived(ft), []string{"1", "2", "3"})
-				for i, m := range b.ended {
-					if want := int64(4 - len(b.ended) + i); m.Seq != want || m.Sender != "alice" || m.Conversation != zim.Peer("bob") {
+				for i, m := range b.ended() {
+					if want := int64(4 - len(b.ended()) + i); m.Seq != want || m.Sender != "alice" || m.Conversation != zim.Peer("bob") {
 						t.Errorf("got %+v, want the number %d", m, want)
 					}
 				}
-				if files := outboxFiles(t, left); len(files) > 0 || len(b.errs) > 0 {
-					t.Errorf("left: %q, errors: %v", files, b.errs)
+				if files := outboxFiles(t, left); len(files) > 0 || len(b.errs()) > 0 {
+					t.Errorf("left: %q, errors: %v", files, b.errs())
 				}
 			})
 		})
@@ -293,6 +322,7 @@ func TestSessionsEnd(t *testing.T) {
 			})
 			ft.Drop()
 			time.Sleep(5 * time.Second)
+			synctest.Wait()
 		},
 		"token expired": func(*testing.T, *faketransport.Transport, *run) { time.Sleep(61 * time.Minute) },
 		"destroy":       func(_ *testing.T, _ *faketransport.Transport, a *run) { a.Destroy() },
@@ -307,15 +337,14 @@ func TestSessionsEnd(t *testing.T) {
 				a.durable(t, zim.Group("chess"), "3")
 				end(t, ft, a)
 				synctest.Wait()
-				same(t, "told", a.told, nil)
+				same(t, "told", a.told(), nil)
 				ft.OnRequest(nil)
 				b := a
 				if name == "destroy" {
 					b = newRun(t, ft, dir)
 				}
 				b.login(t)
-				slices.Sort(b.told)
-				same(t, "told in the next session", b.told, []string{"Success 1", "Success 2", "Success 3"})
+				same(t, "told in the next session", slices.Sorted(slices.Values(b.told())), []string{"Success 1", "Success 2", "Success 3"})
 				same(t, "files", outboxFiles(t, dir), nil)
 			})
 		})

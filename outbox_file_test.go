@@ -70,8 +70,8 @@ func TestDamagedFiles(t *testing.T) {
 			if err != nil || !bytes.Equal(aside, damaged) {
 				t.Fatalf("damage %d: it was not set aside: %v", i, err)
 			}
-			if len(b.errs) != 1 || b.errs[0].Code != zim.ErrDatabaseSeleteDatabaseError || !strings.Contains(b.errs[0].Error(), file+".damaged") {
-				t.Fatalf("damage %d: got the errors %v", i, b.errs)
+			if len(b.errs()) != 1 || b.errs()[0].Code != zim.ErrDatabaseSeleteDatabaseError || !strings.Contains(b.errs()[0].Error(), file+".damaged") {
+				t.Fatalf("damage %d: got the errors %v", i, b.errs())
 			}
 			same(t, "files", outboxFiles(t, left), nil)
 		}
@@ -92,12 +92,12 @@ func TestHalfWrittenFiles(t *testing.T) {
 		ft := faketransport.New(t)
 		b := newRun(t, ft, dir)
 		b.login(t)
-		same(t, "told", b.told, []string{"Success 1"})
+		same(t, "told", b.told(), []string{"Success 1"})
 		if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the half-written file: got %v, want that it is gone", err)
 		}
-		if _, err := os.Stat(foreign); err != nil || len(b.errs) > 0 {
-			t.Errorf("the foreign file: %v, errors: %v", err, b.errs)
+		if _, err := os.Stat(foreign); err != nil || len(b.errs()) > 0 {
+			t.Errorf("the foreign file: %v, errors: %v", err, b.errs())
 		}
 		for _, path := range []string{dir, filepath.Dir(files[0])} {
 			if info, err := os.Stat(path); err != nil || path != dir && info.Mode().Perm() != 0o700 {
@@ -129,7 +129,7 @@ func TestOneZIMHasTheOutbox(t *testing.T) {
 		a.Logout(t.Context(), nil)
 		ft.OnRequest(nil)
 		b.login(t)
-		same(t, "told", b.told, []string{"Success 1"})
+		same(t, "told", b.told(), []string{"Success 1"})
 	})
 }
 
@@ -148,7 +148,7 @@ func TestLoginFromTheHandler(t *testing.T) {
 		})
 		ft.PushRaw(&wire.Push{SessionEnd: &wire.SessionEnd{Reason: wire.SessionEndReason_SESSION_END_REASON_KICKED_OUT}})
 		synctest.Wait()
-		same(t, "told", a.told, []string{"Success 1", "Success 2"})
+		same(t, "told", a.told(), []string{"Success 1", "Success 2"})
 	})
 }
 
@@ -225,9 +225,10 @@ func TestFullOutbox(t *testing.T) {
 		ft.OnRequest(nil)
 		ft.Drop()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		b.durable(t, zim.Peer("carol"), "4")
 		synctest.Wait()
-		if n, left := len(b.told), outboxFiles(t, dir); n != 86 || len(left) > 0 {
+		if n, left := len(b.told()), outboxFiles(t, dir); n != 86 || len(left) > 0 {
 			t.Errorf("told of %d messages, %d files are left", n, len(left))
 		}
 	})
@@ -294,7 +295,7 @@ func TestFirstFormat(t *testing.T) {
 		ft := faketransport.New(t)
 		b := newRun(t, ft, dir)
 		b.login(t)
-		same(t, "told", b.told, []string{"Success from the first version"})
+		same(t, "told", b.told(), []string{"Success from the first version"})
 	})
 }
 
@@ -330,12 +331,12 @@ func FuzzOutboxFile(f *testing.F) {
 			}
 			aside, err := os.ReadFile(path + ".damaged")
 			switch {
-			case len(sends) == 1 && (err != nil || !bytes.Equal(aside, data) || len(b.errs) != 1):
-				t.Fatalf("it was neither sent nor set aside: %v, errors: %v", err, b.errs)
+			case len(sends) == 1 && (err != nil || !bytes.Equal(aside, data) || len(b.errs()) != 1):
+				t.Fatalf("it was neither sent nor set aside: %v, errors: %v", err, b.errs())
 			case len(sends) == 2 && err == nil || len(sends) > 2:
 				t.Fatalf("got %d sends, and it was set aside: %v", len(sends), err)
-			case len(sends) == 2 && (len(b.told) != 2 || len(outboxFiles(t, dir)) > 0):
-				t.Fatalf("got 2 sends, told %q", b.told)
+			case len(sends) == 2 && (len(b.told()) != 2 || len(outboxFiles(t, dir)) > 0):
+				t.Fatalf("got 2 sends, told %q", b.told())
 			}
 		})
 	})

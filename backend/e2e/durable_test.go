@@ -44,10 +44,10 @@ func crash(t *testing.T, z *zim.ZIM, dir string) string {
 // A story is a sender who crashes again and again, at any moment, over a network that breaks and a backend that restarts.
 type story struct {
 	t   *testing.T
-	rng *rand.Rand
 	srv *zimtest.Server
 
 	mu      sync.Mutex
+	rng     *rand.Rand
 	durable []string                // texts that the outbox has taken, in their order
 	told    map[string]int          // how often a handler that returned was told of which
 	others  map[string]error        // how ordinary messages ended
@@ -76,13 +76,13 @@ func (s *story) life(dir string, number *int, dialer transport.Dialer) (left str
 	})
 	login(s.t, s.srv, z, "alice")
 	var sending sync.WaitGroup
-	for range 8 + s.rng.IntN(8) {
+	for range 8 + s.intN(8) {
 		*number++
 		text, to := fmt.Sprint(*number), zim.Peer("bob")
-		if s.rng.IntN(4) == 0 {
+		if s.intN(4) == 0 {
 			to = zim.Peer("carol")
 		}
-		if s.rng.IntN(3) == 0 {
+		if s.intN(3) == 0 {
 			sending.Go(func() {
 				_, err := z.SendMessage(s.t.Context(), &zim.TextMessage{Message: text}, to, nil)
 				s.mu.Lock()
@@ -99,7 +99,7 @@ func (s *story) life(dir string, number *int, dialer transport.Dialer) (left str
 			s.durable = append(s.durable, text)
 			s.mu.Unlock()
 		}
-		switch s.rng.IntN(8) {
+		switch s.intN(8) {
 		case 0:
 			s.srv.Cut("alice")
 		case 1:
@@ -112,6 +112,12 @@ func (s *story) life(dir string, number *int, dialer transport.Dialer) (left str
 	left = crash(s.t, z, dir)
 	sending.Wait()
 	return left
+}
+
+func (s *story) intN(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rng.IntN(n)
 }
 
 func (s *story) upTo(d time.Duration) time.Duration {
@@ -149,6 +155,7 @@ func TestDurableMessagesSurvive(t *testing.T) {
 				})
 				login(t, srv, z, "alice")
 				time.Sleep(2 * time.Minute)
+				synctest.Wait()
 				s.check(t, z)
 				messages += len(s.durable)
 				for _, n := range s.told {
@@ -222,6 +229,7 @@ func TestRevivedMessageIsOnesOwn(t *testing.T) {
 		elsewhere := newInbox(other.ZIM)
 		login(t, srv, second, "alice")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := own.texts(); len(got) != 0 || told != 1 {
 			t.Errorf("the device that sent it got %v, and was told %d times how it ended, want nothing and once", got, told)
 		}
@@ -313,19 +321,19 @@ func TestUploadedFileSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 		second := newSender(t, dialer, crash(t, first, dir))
-		var ended []zim.MessageSentStatusChangeInfo
-		zim.On(second, func(_ context.Context, e *zim.MessageSentStatusChanged) { ended = append(ended, e.Infos...) })
+		told := make(chan zim.MessageSentStatusChangeInfo, 10)
+		zim.On(second, func(_ context.Context, e *zim.MessageSentStatusChanged) { told <- e.Infos[0] })
 		login(t, srv, second, "alice")
-		time.Sleep(time.Second)
-		if len(ended) != 1 || !errors.Is(ended[0].Err, zim.ErrMessageTargetDoesNotExist) || errors.Is(ended[0].Err, zim.ErrOutcomeUnknown) {
-			t.Fatalf("got %+v, want one refusal", ended)
+		ended := <-told
+		if !errors.Is(ended.Err, zim.ErrMessageTargetDoesNotExist) || errors.Is(ended.Err, zim.ErrOutcomeUnknown) {
+			t.Fatalf("got %+v, want a refusal", ended)
 		}
 		srv.Register("nobody")
-		m, err = second.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: ended[0].Message})
+		m, err = second.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: ended.Message})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := m.Content.(*zim.FileMessage); m.LocalID != ended[0].Message.LocalID || f.Name != "f.txt" || f.URL == "" {
+		if f := m.Content.(*zim.FileMessage); m.LocalID != ended.Message.LocalID || f.Name != "f.txt" || f.URL == "" {
 			t.Errorf("got %+v with %+v", m, f)
 		}
 	})
