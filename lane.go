@@ -2,7 +2,6 @@ package zim
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -200,7 +199,7 @@ func (s *session) putOff(o *outgoing, e *wire.Error) {
 	l := s.putBack(o)
 	err := refusal("", e)
 	delay := max(min(time.Second<<min(o.durable.refusals, 10), maxPutOff), err.RetryAfter)
-	delay += rand.N(delay / 4)
+	delay += upTo(delay / 4)
 	o.durable.refusals++
 	if until := time.Now().Add(delay); err.RetryAfter > 0 || err.Code == ErrCommonTriggerServerFrequencyLimit || err.Code == ErrCommonSwitchServerError {
 		s.lanes.paused = until // it would say so to any message

@@ -53,7 +53,7 @@ type Config struct {
 	BadLoginRate float64
 	// MaxDelay is how long what is to be stored may have to wait. When it is longer, nothing new is stored, and the server refuses less
 	// important requests at 0.3 (barrages), 0.45 (commands), 0.6 (queries) and 0.8 (new logins) of it. What keeps a session or brings it
-	// back is never refused. Zero means 500 ms.
+	// back is never refused. Zero means a second.
 	MaxDelay time.Duration
 	// Origins are the web origins, as host patterns, that may connect from a browser beside the server's own.
 	Origins []string
@@ -116,7 +116,7 @@ func New(config Config) (*Server, error) {
 	config.MaxPreLogin = cmp.Or(config.MaxPreLogin, 10_000)
 	config.MaxPreLoginPerAddress = cmp.Or(config.MaxPreLoginPerAddress, 100)
 	config.BadLoginRate = cmp.Or(config.BadLoginRate, 10)
-	config.MaxDelay = cmp.Or(config.MaxDelay, 500*time.Millisecond)
+	config.MaxDelay = cmp.Or(config.MaxDelay, time.Second)
 	s := &Server{
 		config: config,
 		log:    config.Logger,

@@ -17,7 +17,11 @@ import (
 // The later the store is, the more is refused: first what matters least. Everything that was refused is not stored, everything that
 // was taken is, and what keeps a session is never refused.
 func TestOverloadOrder(t *testing.T) {
-	hostile(t, zimtest.Options{App: func(a *backend.App) { boundless(a); a.Devices = backend.MultiDevice }}, func(t *testing.T, h *host) {
+	options := zimtest.Options{
+		App:    func(a *backend.App) { boundless(a); a.Devices = backend.MultiDevice },
+		Config: func(c *backend.Config) { c.MaxDelay = 500 * time.Millisecond },
+	}
+	hostile(t, options, func(t *testing.T, h *host) {
 		alice := h.login(t, "alice")
 		alice.ok(&wire.EnterRoomRequest{Room: &wire.RoomInfo{RoomId: "r"}})
 		stored := alice.ok(textTo("bob", 1, "before")).GetSendMessage()

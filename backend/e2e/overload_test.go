@@ -148,7 +148,7 @@ func TestOverload(t *testing.T) {
 		var st *store.Store
 		srv := zimtest.NewServer(t, &zimtest.Options{App: boundless, StoreCost: cost, Config: func(c *backend.Config) {
 			st = c.Store
-			c.HeartbeatInterval = time.Second
+			c.HeartbeatInterval, c.MaxDelay = time.Second, 500*time.Millisecond
 		}})
 		for i := range 10 {
 			srv.Register(fmt.Sprint("receiver", i))

@@ -9,6 +9,8 @@ import (
 type pace struct {
 	mu    sync.Mutex
 	began time.Time     // guarded by mu; of the transaction that is running; zero if none is
+	seen  time.Time     // guarded by mu; when its age was asked for last
+	age   time.Duration // guarded by mu; of the transaction, as far as somebody was there to ask
 	taken int           // guarded by mu; operations that are out of the queue, and not told
 	each  time.Duration // guarded by mu; what an operation took of late
 }
@@ -16,10 +18,14 @@ type pace struct {
 // steady is how many operations it takes to change half of what is known of the pace: one that is slow says little of the next.
 const steady = 16
 
+// maxUnseen is how much a transaction ages between two questions, at most.
+const maxUnseen = 150 * time.Millisecond
+
 func (p *pace) begin(taken int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.began, p.taken = time.Now(), taken
+	p.seen, p.age = p.began, 0
 }
 
 // end takes note of a transaction of n operations. commit is how long it took to make it durable. Unless more operations waited than it had
@@ -45,7 +51,11 @@ func (s *Store) Delay() (wait time.Duration, filled float64) {
 	defer p.mu.Unlock()
 	wait = time.Duration(queued+p.taken) * p.each
 	if !p.began.IsZero() {
-		wait = max(wait, time.Since(p.began)) // the transaction may be much slower than those before
+		// The transaction may be much slower than those before. But if nobody has asked for long, it may be that the process stood still.
+		now := time.Now()
+		p.age += min(now.Sub(p.seen), maxUnseen)
+		p.seen = now
+		wait = max(wait, p.age)
 	}
 	return wait, float64(queued) / maxWaiting
 }

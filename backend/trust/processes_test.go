@@ -187,6 +187,16 @@ func (s *storm) send(z *zim.ZIM, user string, rnd *rand.Rand, text string) {
 	}
 	defer cancel()
 	m, err := s.h.Send(ctx, z, &zim.TextMessage{Message: text}, to, nil)
+	for zim.CodeOf(err) == zim.ErrCommonTriggerServerFrequencyLimit && !errors.Is(err, zim.ErrOutcomeUnknown) {
+		// A disk that takes a second for a sync is more than the server waits for.
+		s.count("asked to wait")
+		e, _ := errors.AsType[*zim.Error](err)
+		select {
+		case <-time.After(e.RetryAfter):
+		case <-ctx.Done():
+		}
+		m, err = s.h.Send(ctx, z, &zim.TextMessage{Message: text}, to, nil)
+	}
 	switch {
 	case err == nil:
 		s.count("acknowledged")
