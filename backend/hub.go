@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -115,17 +117,19 @@ type hub struct {
 
 	mu    sync.Mutex
 	users map[userKey]*presence // guarded by mu
-	links map[Link]struct{}     // guarded by mu; all that are attached
+	links map[Link]uint64       // guarded by mu; all that are attached, and in which order they came
+	came  uint64                // guarded by mu
 }
 
 func newHub(s *Server) *hub {
-	return &hub{server: s, entering: make(map[userKey]int), users: make(map[userKey]*presence), links: make(map[Link]struct{})}
+	return &hub{server: s, entering: make(map[userKey]int), users: make(map[userKey]*presence), links: make(map[Link]uint64)}
 }
 
 func (h *hub) attach(l Link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.links[l] = struct{}{}
+	h.came++
+	h.links[l] = h.came
 }
 
 func (h *hub) detach(l Link) {
@@ -137,10 +141,7 @@ func (h *hub) detach(l Link) {
 // closeAll tells all clients that the server goes away.
 func (h *hub) closeAll() {
 	h.mu.Lock()
-	links := make([]Link, 0, len(h.links))
-	for l := range h.links {
-		links = append(links, l)
-	}
+	links := slices.SortedFunc(maps.Keys(h.links), func(a, b Link) int { return cmp.Compare(h.links[a], h.links[b]) })
 	for _, p := range h.users {
 		if p.grace != nil {
 			p.grace.Stop()

@@ -22,6 +22,7 @@ type person struct {
 	down  chan struct{} // holds a token when the session is over and nobody meant it
 
 	mu      sync.Mutex
+	logins  *rand.Rand     // guarded by mu; of how long tokens are good
 	current *zim.ZIM       // guarded by mu
 	slow    time.Duration  // guarded by mu; how long the next events take their handler
 	away    bool           // guarded by mu; the person logged out and will come back
@@ -103,7 +104,10 @@ func (p *person) supervise() {
 
 // login logs in with a token that is soon over. It reports whether that succeeded.
 func (p *person) login(z *zim.ZIM) bool {
-	err := z.Login(context.Background(), p.name, &zim.LoginConfig{Token: p.world.srv.TokenFor(p.name, 90*time.Second)})
+	p.mu.Lock()
+	ttl := 80*time.Second + time.Duration(p.logins.Int64N(int64(20*time.Second)))
+	p.mu.Unlock()
+	err := z.Login(context.Background(), p.name, &zim.LoginConfig{Token: p.world.srv.TokenFor(p.name, ttl)})
 	if err != nil {
 		p.world.note("login failed", "%s: %v", p.name, err)
 	}

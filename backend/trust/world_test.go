@@ -53,7 +53,7 @@ func play(t *testing.T, seed uint64, total totals) []string {
 	w.faults = zimtest.NewFaults(t, seed, profile)
 	w.settle()
 	for i := range users {
-		p := &person{world: w, name: fmt.Sprint("user", i), dice: rand.New(rand.NewPCG(seed, uint64(i+1))), down: make(chan struct{}, 1)}
+		p := &person{world: w, name: fmt.Sprint("user", i), dice: rand.New(rand.NewPCG(seed, uint64(i+1))), logins: rand.New(rand.NewPCG(seed, uint64(i+101))), down: make(chan struct{}, 1)}
 		p.dial = w.srv.InProcess()
 		if dice.IntN(2) == 0 {
 			p.dial = w.srv.WebSocket()

@@ -74,7 +74,7 @@ type Faults struct {
 
 // Deterministic makes what follows in a bubble of testing/synctest the same each time: until the test ends, the process runs on one processor,
 // and what it takes for random follows from the seed. The test must not be parallel. With the same Faults, the same program then does exactly the
-// same, to the nanosecond of the bubble's time.
+// same, to the nanosecond of the bubble's time; but timers that end in the same nanosecond come in any order.
 func Deterministic(t *testing.T, seed uint64) {
 	cryptotest.SetGlobalRandom(t, seed)
 	procs := runtime.GOMAXPROCS(1)

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -115,8 +117,8 @@ func (c *Conn) finish(err error) bool {
 	}
 	c.mu.Unlock()
 	c.out.stop(err)
-	for _, done := range pending {
-		done(nil, err)
+	for _, id := range slices.Sorted(maps.Keys(pending)) {
+		pending[id](nil, err)
 	}
 	return first
 }

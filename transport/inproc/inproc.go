@@ -3,8 +3,10 @@ package inproc
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -209,8 +211,8 @@ func (c *conn) end() {
 		return
 	}
 	close(c.closed)
-	for _, done := range pending {
-		done(nil, transport.ErrClosed)
+	for _, id := range slices.Sorted(maps.Keys(pending)) {
+		pending[id](nil, transport.ErrClosed)
 	}
 	if handler != nil && !calling {
 		handler.Detached()
