@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zim-go/zim/internal/defect"
 )
 
 // On sets the handler for events of type E, in place of any earlier one. It may be called at any time; events that arrived
@@ -209,6 +211,9 @@ func (d *dispatcher) handle(q *queued) bool {
 		q.before()
 	}
 	if q.feed != nil {
+		if defect.On(defect.CursorBeforeHandler) {
+			q.feed.handledTo(q.age, q.seq)
+		}
 		q.feed.keepEvent(q.event)
 	}
 	if !d.call(q.event) {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -297,7 +298,7 @@ func (d *durables) add(s *session, o *outgoing) *Error {
 		d.mu.Unlock()
 		return &Error{Op: o.op, Code: ErrNetworkUserIsNotLogged}
 	}
-	if used := d.used; used+f.size > maxDurableBytes {
+	if used := d.used; used+f.size > maxDurableBytes && !defect.On(defect.OutboxUnbounded) {
 		d.mu.Unlock()
 		return &Error{Op: o.op, Code: ErrDatabaseModifyDatabaseError,
 			Message: fmt.Sprintf("the outbox is full: durable messages with %d bytes wait to be acknowledged, the limit is %d", used, maxDurableBytes)}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -235,6 +236,11 @@ func (f *feed) connected(s *session, conn transport.Pipeline, files *fileServer,
 	f.conn, f.files, f.syncing, f.stalled = conn, files, false, 0
 	f.seen = max(f.cursor, login.GetLast().GetSeq())
 	f.offlineTo = f.seen
+	if defect.On(defect.RecoveredTwice) {
+		f.handled.mu.Lock()
+		f.cursor = f.handled.seq
+		f.handled.mu.Unlock()
+	}
 	since := &wire.Position{Epoch: f.epoch, Seq: f.cursor}
 	f.mu.Unlock()
 	f.chats.connected(conn, since)
@@ -272,6 +278,9 @@ func (f *feed) reset(r *wire.FeedReset) bool {
 		return false
 	}
 	f.jump(r.Position)
+	if defect.On(defect.EpochAdopted) {
+		return true
+	}
 	reason := "the service could not go on where this device stopped"
 	switch r.Reason {
 	case wire.FeedResetReason_FEED_RESET_REASON_EPOCH:
@@ -404,6 +413,9 @@ func (f *feed) take(batch *wire.EventBatch) {
 	}
 	first := batch.FirstSeq
 	f.seen = max(f.seen, first+uint64(len(events))-1)
+	if defect.On(defect.GapAccepted) && first > f.cursor+1 {
+		f.cursor = first - 1
+	}
 	if f.lagging || first > f.cursor+1 {
 		return
 	}
@@ -415,7 +427,7 @@ func (f *feed) take(batch *wire.EventBatch) {
 	d := f.z.dispatch
 	for len(events) > 0 {
 		q := f.nextRun(events)
-		if !d.tryPush(q) {
+		if !d.tryPush(q) && !defect.On(defect.DropInsteadOfPull) {
 			if f.lagging = d.whenHalf(f.resume); !f.lagging {
 				continue // handlers caught up just now
 			}

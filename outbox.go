@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -68,6 +69,9 @@ func (o *outgoing) request() *wire.Request {
 	}
 	again := proto.CloneOf(&o.send)
 	again.Again = true
+	if defect.On(defect.NewIDOnResend) {
+		again.LocalMessageId[11] ^= byte(o.tries)
+	}
 	return &wire.Request{Body: &wire.Request_SendMessage{SendMessage: again}}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -84,6 +85,9 @@ func (z *ZIM) newSession(userID string, config LoginConfig) *session {
 		token:    config.Token,
 		interval: 10 * time.Second,
 		uploads:  make(map[localID]context.CancelCauseFunc),
+	}
+	if defect.On(defect.OlderToken) {
+		s.renewing = make(chan struct{}, 100)
 	}
 	s.rooms.session = s
 	stopped := func(f func()) *time.Timer {
@@ -224,7 +228,7 @@ func (s *session) run() {
 			if !s.disconnected() {
 				return
 			}
-			if time.Since(since) >= stable {
+			if time.Since(since) >= stable || defect.On(defect.BackoffReset) {
 				attempt = 0
 			}
 		case refused != nil:
@@ -271,6 +275,9 @@ func (s *session) delay(attempt int) time.Duration {
 		bound *= 3
 	}
 	bound = min(bound, s.z.config.MaxReconnectDelay)
+	if defect.On(defect.NoJitter) {
+		return bound
+	}
 	return bound/8 + upTo(bound-bound/8)
 }
 
@@ -353,7 +360,7 @@ func (s *session) connected(conn transport.Pipeline, files *fileServer, login *w
 		return over
 	}
 	first := s.state == ConnectionStateConnecting
-	s.conn, s.awaiting = conn, false
+	s.conn, s.awaiting = conn, s.awaiting && defect.On(defect.FlagShared)
 	s.become(ConnectionStateConnected, ConnectionEventSuccess, nil)
 	s.rooms.connected(conn)
 	if ms := login.HeartbeatIntervalMs; ms > 0 {
@@ -386,6 +393,9 @@ func (s *session) receive(conn transport.Pipeline) {
 		}
 		if push.Events != nil {
 			s.feed.accept(s, push.Events)
+			for defect.On(defect.HandlerOnReader) && s.z.dispatch.room() < s.z.dispatch.limit {
+				time.Sleep(time.Millisecond)
+			}
 		}
 		if len(push.Transient) > 0 {
 			s.transient(push.Transient)
@@ -393,7 +403,7 @@ func (s *session) receive(conn transport.Pipeline) {
 		if push.Room != nil {
 			s.rooms.change(push.Room)
 		}
-		if push.SessionEnd != nil {
+		if push.SessionEnd != nil && !defect.On(defect.EvictedReconnects) {
 			s.end(endingOf(push.SessionEnd))
 			return
 		}

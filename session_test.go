@@ -290,3 +290,35 @@ func TestRefusedLogin(t *testing.T) {
 		})
 	}
 }
+
+// A connection that is dead from its beginning is found like any other, although the one before was dead, too.
+func TestOneDeadConnectionAfterTheOther(t *testing.T) {
+	with(t, func(t *testing.T, c *client) {
+		c.login(t)
+		for dials := 2; dials < 5; dials++ {
+			c.ft.Silence()
+			start := time.Now()
+			for c.ft.Dials() < dials && time.Since(start) < time.Minute {
+				time.Sleep(100 * time.Millisecond)
+			}
+			synctest.Wait()
+			if took := time.Since(start); took > 21*time.Second {
+				t.Fatalf("dead connection %d was replaced after %v", dials-1, took)
+			}
+		}
+	})
+}
+
+// A service that takes logins and hangs up at once is asked less and less often.
+func TestConnectionsThatBreakAtOnce(t *testing.T) {
+	with(t, func(t *testing.T, c *client) {
+		c.login(t)
+		for range 3000 {
+			c.ft.Drop()
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := c.ft.Dials(); n < 20 || n > 60 {
+			t.Errorf("got %d connections in ten minutes", n)
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -163,6 +164,9 @@ func (z *ZIM) Destroy() {
 	z.mu.Unlock()
 	instance.CompareAndSwap(z, nil)
 	z.dispatch.destroy()
+	for n := 0; defect.On(defect.DestroyWaits) && n < 3600 && z.dispatch.room() < z.dispatch.limit; n++ {
+		time.Sleep(time.Second)
+	}
 	if s != nil {
 		s.end(ending{code: ErrCommonNotInit, silent: true})
 		s.running.Wait()

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/wire"
 )
@@ -63,7 +64,7 @@ func (s *session) revoke(revoked bool) {
 func (s *session) fenced() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.revoked
+	return s.revoked && !defect.On(defect.NotFenced)
 }
 
 // finish ends the session for good: it tells the client why, ahead of the close.

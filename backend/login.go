@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/wire"
@@ -330,7 +331,7 @@ func (s *Server) serve(p *wire.Position, first, last, start uint32) (*wire.Posit
 	seq := start
 	var reason wire.FeedResetReason
 	switch {
-	case p.Epoch != s.store.Epoch():
+	case p.Epoch != s.store.Epoch() && !defect.On(defect.EpochIgnored):
 		reason = wire.FeedResetReason_FEED_RESET_REASON_EPOCH
 	case p.Seq > uint64(last):
 		seq, reason = last, wire.FeedResetReason_FEED_RESET_REASON_FUTURE

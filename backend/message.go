@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/wire"
 )
@@ -242,7 +243,7 @@ func (op *sendOp) Do(tx *store.Tx) error {
 func (op *sendOp) unlessStored() error {
 	c, req := &op.change, op.req
 	conv, err := c.FindConversation(c.self.AppID, req.ConversationType, c.self.UserID, req.ConversationId)
-	if conv == nil || err != nil {
+	if conv == nil || err != nil || defect.On(defect.CheckBeforeDedupe) {
 		return err
 	}
 	found, same, err := c.FindMessage(conv, &op.message)

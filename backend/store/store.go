@@ -20,6 +20,8 @@ import (
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/zim-go/zim/internal/defect"
 )
 
 // The errors of operations that did not happen. Others are bugs, or a disk that can't be trusted any more.
@@ -194,6 +196,9 @@ func (s *Store) connect(relaxed bool, flags sqlite.OpenFlags) (*connection, erro
 		return nil, fmt.Errorf("store: open %s: %w", s.path, err)
 	}
 	synchronous := "FULL"
+	if defect.On(defect.NoSync) {
+		synchronous = "NORMAL"
+	}
 	if relaxed {
 		synchronous = "OFF"
 	}
@@ -224,6 +229,9 @@ func (s *Store) prepare(conn *connection) error {
 	}
 	if err := migrate(conn.Conn); err != nil {
 		return fmt.Errorf("store: %s: %w", s.path, err)
+	}
+	if defect.On(defect.DedupeInMemory) {
+		sqlitex.ExecuteTransient(conn.Conn, "UPDATE message SET client_id = randomblob(16)", nil)
 	}
 	var fresh [8]byte
 	rand.Read(fresh[:])

@@ -7,6 +7,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/zim-go/zim/internal/defect"
 )
 
 // write is the writing goroutine.
@@ -85,7 +87,9 @@ func (w *writer) commit(ops []Op) int {
 		return n
 	}
 	for _, op := range ops {
-		op.Done(err)
+		if err != nil || !defect.On(defect.AckBeforeCommit) {
+			op.Done(err)
+		}
 	}
 	return n
 }
@@ -111,6 +115,11 @@ func (w *writer) transaction(ops []Op) (n int, err error) {
 	if err != nil {
 		n = len(ops) // each of them is tried alone
 	} else {
+		if defect.On(defect.AckBeforeCommit) {
+			for _, op := range ops[:n] {
+				op.Done(nil)
+			}
+		}
 		done := time.Now()
 		err = step(conn.Prep("COMMIT"))
 		w.durable = time.Since(done)
@@ -118,7 +127,9 @@ func (w *writer) transaction(ops []Op) (n int, err error) {
 	if err == nil {
 		return n, nil
 	}
-	w.tx.cache = newCache()
+	if !defect.On(defect.NumberBurnt) {
+		w.tx.cache = newCache()
+	}
 	for _, op := range ops[:n] {
 		if u, ok := op.(Undoer); ok {
 			u.Undo()
@@ -138,6 +149,9 @@ func (s *Store) judge(err error) error {
 	case sqlite.ResultFull:
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultCantOpen, sqlite.ResultReadOnly:
+		if defect.On(defect.SyncRetried) {
+			return err
+		}
 		s.fail(err)
 		return s.broken()
 	}

@@ -15,11 +15,12 @@ import (
 
 // A person is a user of the world with one device, whose program ends and begins again.
 type person struct {
-	world *world
-	name  string
-	dial  transport.Dialer
-	dice  *rand.Rand    // of what the person writes
-	down  chan struct{} // holds a token when the session is over and nobody meant it
+	world  *world
+	name   string
+	dial   transport.Dialer
+	dice   *rand.Rand    // of what the person writes
+	outbox string        // the directory of durable messages
+	down   chan struct{} // holds a token when the session is over and nobody meant it
 
 	mu      sync.Mutex
 	logins  *rand.Rand     // guarded by mu; of how long tokens are good
@@ -27,12 +28,14 @@ type person struct {
 	slow    time.Duration  // guarded by mu; how long the next events take their handler
 	away    bool           // guarded by mu; the person logged out and will come back
 	open    []*zim.Message // guarded by mu; of which is not known what became of them
+
+	owned map[string]*zimtest.Sending // guarded by mu; durable messages that the outbox has, by their local IDs
 }
 
 // begin starts the program.
 func (p *person) begin() {
 	w := p.world
-	z, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: w.dialer(p.name, p.dial), DeviceID: "phone"})
+	z, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: w.dialer(p.name, p.dial), DeviceID: "phone", OutboxDir: p.outbox})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -51,6 +54,18 @@ func (p *person) begin() {
 	zim.On(z, func(ctx context.Context, e *zim.PeerMessageReceived) { received(ctx, e.Messages) })
 	zim.On(z, func(ctx context.Context, e *zim.GroupMessageReceived) { received(ctx, e.Messages) })
 	zim.On(z, func(_ context.Context, e *zim.SyncReset) { w.t.Errorf("%s: the feed began anew: %+v", p.name, e) })
+	zim.On(z, func(_ context.Context, e *zim.MessageSentStatusChanged) {
+		for _, info := range e.Infos {
+			p.mu.Lock()
+			s := p.owned[info.Message.LocalID]
+			delete(p.owned, info.Message.LocalID)
+			p.mu.Unlock()
+			if s != nil {
+				s.Ended(info.Message, info.Err)
+				w.note("durable", "%s is %v", info.Message.LocalID, info.Status)
+			}
+		}
+	})
 	zim.On(z, func(ctx context.Context, _ *zim.TokenWillExpire) {
 		if err := z.RenewToken(ctx, w.srv.TokenFor(p.name, 10*time.Minute)); err != nil {
 			w.note("renewal failed", "%s: %v", p.name, err)
@@ -146,6 +161,9 @@ func (p *person) write() {
 		}
 		look := p.dice.IntN(3) == 0
 		send := func() { p.send(content, to, patience, look) }
+		if content.Type() == zim.MessageTypeText && p.dice.IntN(6) == 0 {
+			send = func() { p.entrust(content, to) }
+		}
 		if p.dice.IntN(3) == 0 {
 			wg.Go(send) // and goes on without waiting
 		} else {
@@ -166,6 +184,24 @@ func (p *person) send(content zim.Content, to zim.ConversationRef, patience time
 	if look && content.Type() != zim.MessageTypeCommand {
 		p.world.note("queries", "%s", p.name)
 		p.world.history.QueryHistory(ctx, p.name, p.zim(), to, zim.MessageQueryConfig{Count: 100, Reverse: true})
+	}
+}
+
+// entrust leaves a message to the outbox.
+func (p *person) entrust(content zim.Content, to zim.ConversationRef) {
+	s := p.world.history.Invoked(content, to)
+	_, err := p.zim().SendMessage(context.Background(), content, to, &zim.MessageSendConfig{
+		Durable: true,
+		Notification: zim.MessageSendNotification{OnMessageAttached: func(m *zim.Message) {
+			s.Attached(m)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.owned[m.LocalID] = s
+		}},
+	})
+	if err != nil {
+		p.world.note("refused", "to %v, as durable: %v", to, err)
+		s.Ended(nil, err)
 	}
 }
 
@@ -208,6 +244,11 @@ func (p *person) retry() {
 
 // resolve sends again whatever has no certain end, until it has one.
 func (p *person) resolve() {
+	p.mu.Lock()
+	for id := range p.owned {
+		p.world.t.Errorf("%s: the outbox never told what became of %s", p.name, id)
+	}
+	p.mu.Unlock()
 	for range 1000 {
 		p.mu.Lock()
 		left := len(p.open)

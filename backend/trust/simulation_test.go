@@ -70,7 +70,7 @@ func report(t *testing.T, total totals, began time.Time) {
 	tier.Report(t, "simulation", figures)
 	// What is never seen was not tried.
 	for _, name := range []string{
-		"acknowledged", "refused", "unknown", "retried", "commands", "queries", "restart", "cut by the backend", "kicked", "crash", "away", "storm", "expired",
+		"acknowledged", "refused", "unknown", "retried", "durable", "commands", "queries", "restart", "cut by the backend", "kicked", "crash", "away", "storm", "expired",
 		"cut", "half-open", "zombie", "duplicate", "stall", "slow reader", "refused dial", "hang",
 	} {
 		if total[name] == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,7 @@ func play(t *testing.T, seed uint64, total totals) []string {
 	w.settle()
 	for i := range users {
 		p := &person{world: w, name: fmt.Sprint("user", i), dice: rand.New(rand.NewPCG(seed, uint64(i+1))), logins: rand.New(rand.NewPCG(seed, uint64(i+101))), down: make(chan struct{}, 1)}
+		p.outbox, p.owned = filepath.Join(w.t.TempDir(), "outbox"), make(map[string]*zimtest.Sending)
 		p.dial = w.srv.InProcess()
 		if dice.IntN(2) == 0 {
 			p.dial = w.srv.WebSocket()

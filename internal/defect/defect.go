@@ -13,7 +13,6 @@ const (
 	NoSync              Name = "no-sync"               // commits don't wait for the disk
 	DedupeByKey         Name = "dedupe-by-key"         // other content under the same ID counts as the same message
 	DedupeInMemory      Name = "dedupe-in-memory"      // a restart forgets what was stored
-	DedupeBySession     Name = "dedupe-by-session"     // another login is another sender
 	NewIDOnResend       Name = "new-id-on-resend"      // what is sent again looks like another message
 	CheckBeforeDedupe   Name = "check-before-dedupe"   // a stored message is refused, because its sender may no longer send
 	NumberBurnt         Name = "number-burnt"          // a transaction that is undone leaves a hole
@@ -26,7 +25,6 @@ const (
 	NoJitter            Name = "no-jitter"             // all clients come back together
 	BackoffReset        Name = "backoff-reset"         // a connection that breaks at once counts as a good one
 	HandlerOnReader     Name = "handler-on-reader"     // a slow handler stops the connection
-	LockInHandler       Name = "lock-in-handler"       // a handler that calls the SDK waits for itself
 	DestroyWaits        Name = "destroy-waits"         // Destroy waits for the handler that called it
 	EvictedReconnects   Name = "evicted-reconnects"    // who was evicted comes back by itself
 	NotFenced           Name = "not-fenced"            // the requests of an evicted session are still obeyed
