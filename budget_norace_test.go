@@ -140,8 +140,8 @@ func TestBudgetOfAllocations(t *testing.T) {
 		<-got
 	})
 	t.Logf("%v allocations a send, %v a receive", send, receive)
-	if send > 9 || receive > 17 {
-		t.Errorf("%v allocations a send, %v a receive, the budget is 9 and 17", send, receive)
+	if send > 8 || receive > 15 {
+		t.Errorf("%v allocations a send, %v a receive, the budget is 8 and 15", send, receive)
 	}
 }
 

@@ -48,6 +48,7 @@ const slowHandler = 5 * time.Second
 type dispatcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
+	start  func()       // immutable; run, as a value that need not be made for each start
 	limit  int          // immutable; how many messages and other events may be queued
 	log    *slog.Logger // immutable
 
@@ -81,7 +82,9 @@ type queued struct {
 
 func newDispatcher(limit int, log *slog.Logger) *dispatcher {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &dispatcher{ctx: ctx, cancel: cancel, limit: limit, log: log}
+	d := &dispatcher{ctx: ctx, cancel: cancel, limit: limit, log: log}
+	d.start = d.run
+	return d
 }
 
 func (d *dispatcher) set(kind eventKind, h func(context.Context, Event)) {
@@ -128,7 +131,7 @@ func (d *dispatcher) drop(n int) {
 	d.dropped += min(n, math.MaxInt32-d.dropped) // whatever a service says
 	if !d.running && !d.over {
 		d.running = true
-		go d.run()
+		go d.start()
 	}
 }
 
@@ -164,7 +167,7 @@ func (d *dispatcher) add(q queued) {
 	d.bytes += q.bytes
 	if !d.running {
 		d.running = true
-		go d.run()
+		go d.start()
 	}
 }
 
@@ -178,7 +181,9 @@ func (d *dispatcher) run() {
 		d.mu.Lock()
 		if d.over || len(d.queue) == 0 && d.dropped == 0 {
 			d.running = false
-			if d.queue = d.queue[:0]; cap(d.queue) > maxIdleQueue {
+			if cap(batch) <= maxIdleQueue {
+				d.queue = batch[:0]
+			} else {
 				d.queue = nil
 			}
 			d.mu.Unlock()

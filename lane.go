@@ -78,7 +78,7 @@ func (s *session) tooLate(o *outgoing) {
 	}
 	o.leave()
 	s.mu.Unlock()
-	o.result <- outcome{err: o.failure(&Error{Code: ErrNetworkRequestTimeout, Message: "durable messages before it could not be sent in time"})}
+	o.end(outcome{err: o.failure(&Error{Code: ErrNetworkRequestTimeout, Message: "durable messages before it could not be sent in time"})})
 }
 
 // startLanes moves durable messages into the outbox that may be sent now. The caller holds mu, and calls pump then.

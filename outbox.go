@@ -30,16 +30,18 @@ type outgoing struct {
 	body wire.Request_SendMessage
 	send wire.SendMessageRequest
 
+	out outcome // how it ended, for who has received from ended
+
 	// The fields below are guarded by the session's mu.
 
-	result     chan outcome
-	prev, next *outgoing // in the outbox
-	waiting    bool      // it is in the outbox
-	tries      int       // connections that it was started on
-	started    time.Time // the latest of them
-	deadline   time.Time // when it is given up
-	latest     time.Time // when it is given up, however often the connection is lost
-	deserted   bool      // nobody waits for the result
+	ended      chan struct{} // gets a value when out is there
+	prev, next *outgoing     // in the outbox
+	waiting    bool          // it is in the outbox
+	tries      int           // connections that it was started on
+	started    time.Time     // the latest of them
+	deadline   time.Time     // when it is given up
+	latest     time.Time     // when it is given up, however often the connection is lost
+	deserted   bool          // nobody waits for the result
 
 	lane    *lane       // where it waits; nil if it is in the outbox
 	overdue *time.Timer // gives it up while it waits there; nil for durable messages
@@ -52,6 +54,12 @@ type outcome struct {
 	message *Message // what became of the message, if the handler for status changes knows
 
 	event uint64 // the event in the user's feed that tells more of it, if there is one
+}
+
+// end tells whoever waits for o how the send ended. It is called once.
+func (o *outgoing) end(out outcome) {
+	o.out = out
+	o.ended <- struct{}{}
 }
 
 // failure adds to the error of a send that the message may have been stored nevertheless, if it may.
@@ -137,11 +145,11 @@ func (s *session) enqueue(o *outgoing, now time.Time) {
 		s.mu.Unlock() // the next session finds it in its file
 		return
 	case s.why != nil:
-		o.result <- outcome{err: s.why.failure(o)}
+		o.end(outcome{err: s.why.failure(o)})
 		s.mu.Unlock()
 		return
 	case s.conn == nil && !o.reliable:
-		o.result <- outcome{err: o.failure(&Error{Code: ErrNetworkNetworkError, Message: "not connected"})}
+		o.end(outcome{err: o.failure(&Error{Code: ErrNetworkNetworkError, Message: "not connected"})})
 		s.mu.Unlock()
 		return
 	}
@@ -231,7 +239,7 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		out.message, out.err = o.settled(out, s.filesOf(out.ack))
 		s.tellStatus(out.message, out.err)
 		out.ack = nil // it is only lent
-		o.result <- out
+		o.end(out)
 		return
 	}
 	if out.err == nil {
@@ -262,9 +270,9 @@ func (s *session) abandon(o *outgoing, ctx context.Context) outcome {
 		return outcome{err: o.failure(canceled("", ctx))}
 	}
 	if !o.waiting {
-		result := o.result
 		s.mu.Unlock()
-		return <-result // it is there, or about to be
+		<-o.ended // it is there, or about to be
+		return o.out
 	}
 	if o.tries == 0 {
 		s.outbox.remove(o)
@@ -294,7 +302,7 @@ func (s *session) adopt(id localID, durable bool) (o *outgoing, busy bool) {
 				return nil, true
 			}
 			o.deserted, o.earlier = false, true
-			o.result = make(chan outcome, 1)
+			o.ended = make(chan struct{}, 1)
 			return o, false
 		}
 	}
@@ -321,7 +329,7 @@ func (s *session) rewindOutbox() {
 			s.putBack(o)
 		case !o.reliable:
 			b.remove(o)
-			o.result <- outcome{err: o.failure(&Error{Code: ErrCommonIMServerDisconnect, Message: "the connection was lost"})}
+			o.end(outcome{err: o.failure(&Error{Code: ErrCommonIMServerDisconnect, Message: "the connection was lost"})})
 		case deadline.Before(o.latest):
 			o.deadline = deadline
 		default:
@@ -394,7 +402,7 @@ func (s *session) expire() {
 			err = &Error{Code: ErrNetworkRequestTimeout}
 		}
 		if !o.deserted {
-			o.result <- outcome{err: o.failure(err)}
+			o.end(outcome{err: o.failure(err)})
 		}
 	}
 }

@@ -147,7 +147,8 @@ func (z *ZIM) send(ctx context.Context, op string, content Content, to Conversat
 	}
 	var out outcome
 	select {
-	case out = <-o.result:
+	case <-o.ended:
+		out = o.out
 	case <-ctx.Done():
 		out = s.abandon(o, ctx)
 	}
@@ -246,7 +247,7 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 		uploaded: uploaded,
 		retry:    config.Retry != nil,
 		reliable: content.Type() != MessageTypeCommand && to.Type != ConversationTypeRoom,
-		result:   make(chan outcome, 1),
+		ended:    make(chan struct{}, 1),
 		message: &Message{
 			LocalID:      id.String(),
 			Sender:       s.userID,

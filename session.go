@@ -167,7 +167,7 @@ func (s *session) end(e ending) {
 	s.cancel()
 	for _, o := range left {
 		if !o.deserted && o.durable == nil { // those that are durable wait for the next session
-			o.result <- outcome{err: e.failure(o)}
+			o.end(outcome{err: e.failure(o)})
 		}
 	}
 }
