@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +133,10 @@ func TestSimulationReplays(t *testing.T) {
 		for range runs {
 			var diary []string
 			synctest.Test(t, func(t *testing.T) { diary = play(t, seed, make(totals)) })
+			diary = slices.DeleteFunc(diary, func(line string) bool {
+				at, err := time.ParseDuration(strings.Fields(line)[0])
+				return err != nil || at > 40*time.Second // what a switch has changed changes more and more
+			})
 			text := strings.Join(diary, "\n")
 			diaries[text]++
 			most = max(most, diaries[text])
