@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // syncFile waits until a file is on the disk. A variable because tests simulate disks.
@@ -16,10 +15,6 @@ var syncFile = (*os.File).Sync
 // after a sync that failed it never comes there, although it can be read and later syncs say that all is well. SQLite takes what it reads for
 // durable, and so do those who ask: a sender who tries again would be told that the message is stored.
 func settle(path string) error {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
 	f, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

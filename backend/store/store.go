@@ -98,8 +98,16 @@ type Undoer interface {
 
 // Open opens the file at path, and makes it if there is none. A file that a newer version has written is refused.
 func Open(path string, opts Options) (*Store, error) {
+	if err := private(path); err != nil {
+		return nil, err
+	}
+	// What is beside the file is beside the file itself, whatever the name by which it was opened.
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	s := &Store{
-		path: path,
+		path: file,
 		log:  opts.Logger,
 		cost: opts.Cost,
 		ops:  make(chan Op, maxWaiting),
@@ -111,9 +119,6 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if err := private(path); err != nil {
-		return nil, err
 	}
 	if err := s.claim(); err != nil {
 		return nil, err

@@ -184,6 +184,20 @@ func TestOneAtATime(t *testing.T) {
 	open(t, path)
 }
 
+// A file has one lock, by whatever name it is opened.
+func TestOneAtATimeByAnotherName(t *testing.T) {
+	path := file(t)
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err)
+	}
+	open(t, path)
+	if s, err := store.Open(link, store.Options{Relaxed: true}); err == nil {
+		s.Close()
+		t.Error("a file that is open was opened by the name of a link")
+	}
+}
+
 func TestDefaultWaitsForTheDisk(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts store.Options

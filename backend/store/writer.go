@@ -112,11 +112,12 @@ func (w *writer) transaction(ops []Op) (n int, err error) {
 		err = ops[n].Do(&w.tx)
 		n++
 	}
+	did := ops[:n]
 	if err != nil {
 		n = len(ops) // each of them is tried alone
 	} else {
 		if defect.On(defect.AckBeforeCommit) {
-			for _, op := range ops[:n] {
+			for _, op := range did {
 				op.Done(nil)
 			}
 		}
@@ -130,7 +131,7 @@ func (w *writer) transaction(ops []Op) (n int, err error) {
 	if !defect.On(defect.NumberBurnt) {
 		w.tx.cache = newCache()
 	}
-	for _, op := range ops[:n] {
+	for _, op := range did {
 		if u, ok := op.(Undoer); ok {
 			u.Undo()
 		}

@@ -171,6 +171,39 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// An undoer is an operation with effects outside of the transaction.
+type undoer struct {
+	testOp
+	undone int
+}
+
+func (op *undoer) Undo() { op.undone++ }
+
+// What was not done is not undone: an operation that comes behind one that fails has nothing to take back.
+func TestUndoFollowsDo(t *testing.T) {
+	s := open(t, file(t))
+	var told sync.WaitGroup
+	first := &undoer{testOp: testOp{told: &told, do: sending(1)}}
+	last := &undoer{testOp: testOp{told: &told, do: sending(2)}}
+	told.Add(3)
+	// They are submitted while a transaction runs, to share the next one.
+	update(t, s, func(*store.Tx) error {
+		for _, op := range []store.Op{first, &testOp{told: &told, do: func(*store.Tx) error { return errPoison }}, last} {
+			if err := s.Submit(op); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	told.Wait()
+	if first.runs != 2 || first.undone != 1 {
+		t.Errorf("before the failure: done %d times and undone %d times, want 2 and 1", first.runs, first.undone)
+	}
+	if last.runs != 1 || last.undone != 0 {
+		t.Errorf("behind the failure: done %d times and undone %d times, want 1 and 0", last.runs, last.undone)
+	}
+}
+
 // A full disk refuses what doesn't fit, and nothing else: reading goes on, and so does writing once there is space.
 func TestDiskFull(t *testing.T) {
 	path := file(t)
