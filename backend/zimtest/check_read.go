@@ -167,6 +167,13 @@ func (x *index) noPhantom() []Violation {
 			v.add("%s was shown %v with other content than is stored", who, m)
 		}
 	}
+	for _, t := range x.talks() {
+		for _, log := range t.logs {
+			for _, m := range log {
+				shown("somebody who read what is stored", m)
+			}
+		}
+	}
 	for _, r := range x.readers() {
 		for _, m := range r.got {
 			if m != nil {

@@ -147,6 +147,12 @@ var damages = []damage{
 			return list
 		})
 	}},
+	{"a message is stored with other content for one of two readers", "NoPhantom", func(m *made) bool {
+		return m.twice(func(s *zim.Message) { s.Content = &zim.TextMessage{Message: strconv.Itoa(m.rnd.Int())} })
+	}},
+	{"a message is stored as from two senders", "NoPhantom", func(m *made) bool {
+		return m.twice(func(s *zim.Message) { s.Sender = "mallory" })
+	}},
 	{"the store leaves out a number", "Gapless", func(m *made) bool {
 		return m.stored(func(list []*zim.Message) []*zim.Message {
 			for i := 1; i < len(list); i++ {

@@ -165,7 +165,7 @@ func (s *Sending) Ended(m *zim.Message, err error) {
 // know keeps what m tells. The caller holds the history's mu.
 func (s *Sending) know(m *zim.Message) {
 	s.message = record{
-		talk: s.h.talk(m.Sender, s.to), id: m.ID, localID: m.LocalID, sender: m.Sender, seq: m.Seq, kind: s.kind, print: s.print, at: s.ended,
+		talk: s.h.talk(m.Sender, s.to), id: m.ID, localID: m.LocalID, sender: m.Sender, seq: number(m), kind: s.kind, print: s.print, at: s.ended,
 	}
 }
 
@@ -219,10 +219,13 @@ func (q *Query) Answered(config zim.MessageQueryConfig, messages []*zim.Message)
 			q.messages = append(q.messages, q.h.record(userOf(q.reader), m))
 		}
 	}
-	// The page is about everything between its ends; an empty one is about all that is beyond its beginning.
+	// The page is about everything between its ends; an empty one is about all that is beyond its beginning. Where an end is what only the
+	// device has, or the service was not asked, nobody knows the numbers.
 	q.from, q.to = 1, math.MaxInt64
 	next := config.NextMessage
 	switch n := len(q.messages); {
+	case config.Mode == zim.MessageQueryModeOnlyLocal, next != nil && !stored(next), n == 0 && len(messages) > 0:
+		q.to = 0
 	case config.Reverse:
 		if next != nil {
 			q.to = next.Seq - 1
@@ -274,6 +277,14 @@ func stored(m *zim.Message) bool {
 	return !m.IsUserInserted && m.SentStatus != zim.MessageSentStatusFailed
 }
 
+// number returns the place of a message that is stored, or zero. Rooms number their messages, but only for who is there, and begin anew.
+func number(m *zim.Message) int64 {
+	if m.Conversation.Type == zim.ConversationTypeRoom {
+		return 0
+	}
+	return m.Seq
+}
+
 // now is the next moment. The caller holds mu.
 func (h *History) now() int {
 	h.clock++
@@ -313,7 +324,7 @@ func (h *History) reader(name string) *reader {
 // record takes down what m is to a user. The caller holds mu.
 func (h *History) record(user string, m *zim.Message) *record {
 	r := &record{
-		talk: h.talk(user, m.Conversation), id: m.ID, localID: m.LocalID, sender: m.Sender, seq: m.Seq, kind: m.Content.Type(), at: h.now(),
+		talk: h.talk(user, m.Conversation), id: m.ID, localID: m.LocalID, sender: m.Sender, seq: number(m), kind: m.Content.Type(), at: h.now(),
 		service: m.IsServerMessage || m.IsBroadcastMessage || m.Content.Type() == zim.MessageTypeTips,
 	}
 	if m.EditorUserID == "" {

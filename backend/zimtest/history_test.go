@@ -144,3 +144,95 @@ func TestHistoryOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// Rooms are only for who is there: those who were away have missed messages, and a room that is made anew counts anew.
+func TestHistoryOfRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := zimtest.NewServer(t, nil)
+		alice, bob := srv.Login(t, "alice"), srv.Login(t, "bob")
+		var h zimtest.History
+		got := 0
+		zim.On(bob, func(_ context.Context, e *zim.RoomMessageReceived) {
+			got += len(e.Messages)
+			h.Received("bob", e.Messages...)
+		})
+		enter := func(z *zim.ZIM) {
+			t.Helper()
+			if _, err := z.EnterRoom(t.Context(), zim.RoomInfo{RoomID: "r"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leave := func(z *zim.ZIM) {
+			t.Helper()
+			if err := z.LeaveRoom(t.Context(), "r"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send := func(text string) {
+			t.Helper()
+			if _, err := h.Send(t.Context(), alice, &zim.TextMessage{Message: text}, zim.Room("r"), nil); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		enter(alice)
+		enter(bob)
+		send("one")
+		leave(bob)
+		send("two, without bob")
+		enter(bob)
+		send("three")
+		leave(bob)
+		leave(alice)
+		time.Sleep(10 * time.Minute)
+		enter(alice)
+		enter(bob)
+		send("one, of a new room")
+		if got != 3 {
+			t.Errorf("bob got %d messages, want 3", got)
+		}
+		for _, v := range h.Check() {
+			t.Error(v)
+		}
+		// But none comes twice.
+		h.Received("carol", &zim.Message{ID: "7", Seq: 1, Sender: "alice", Conversation: zim.Room("r"), Content: &zim.TextMessage{Message: "one"}})
+		h.Received("carol", &zim.Message{ID: "7", Seq: 1, Sender: "alice", Conversation: zim.Room("r"), Content: &zim.TextMessage{Message: "one"}})
+		if v := h.AtMostOnce(); len(v) != 1 {
+			t.Errorf("got %v for a message that came twice, want one violation", v)
+		}
+	})
+}
+
+// A page of history begins or ends at what only this device has: of the numbers there, it says nothing.
+func TestHistoryOfOneDevice(t *testing.T) {
+	to := zim.Peer("bob")
+	message := func(seq int64) *zim.Message {
+		return &zim.Message{
+			ID: fmt.Sprint(seq), Seq: seq, LocalID: fmt.Sprintf("%06d-00000001", seq), Sender: "alice", Conversation: to, Content: &zim.TextMessage{Message: fmt.Sprint(seq)},
+		}
+	}
+	note := &zim.Message{LocalID: "note", Sender: "alice", Conversation: to, Content: &zim.TextMessage{Message: "note"}, IsUserInserted: true}
+	for name, test := range map[string]struct {
+		config zim.MessageQueryConfig
+		page   []*zim.Message
+	}{
+		"a page of what only the device has": {zim.MessageQueryConfig{Count: 1, Reverse: true}, []*zim.Message{note}},
+		"behind what only the device has":    {zim.MessageQueryConfig{NextMessage: note}, []*zim.Message{message(2), message(3)}},
+		"the device alone was asked":         {zim.MessageQueryConfig{Mode: zim.MessageQueryModeOnlyLocal}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h zimtest.History
+			var log []*zim.Message
+			for seq := range int64(3) {
+				m := message(seq + 1)
+				h.Invoked(m.Content, to).Ended(m, nil)
+				log = append(log, m)
+			}
+			h.Asked("alice", to).Answered(test.config, test.page)
+			h.Stored("alice", to, log)
+			for _, v := range h.Check() {
+				t.Error(v)
+			}
+		})
+	}
+}

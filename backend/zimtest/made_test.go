@@ -319,6 +319,20 @@ func (m *made) stored(change func([]*zim.Message) []*zim.Message) bool {
 	return some
 }
 
+// twice lets somebody else read what is stored of a conversation, with a change to the first message.
+func (m *made) twice(change func(*zim.Message)) bool {
+	for _, e := range m.events {
+		if e.do == "stored" && len(e.messages) > 0 && e.to.Type == zim.ConversationTypeGroup {
+			e.messages = slices.Clone(e.messages)
+			e.messages[0] = with(e.messages[0], change)
+			e.messages[0].LocalID = ""
+			m.events = append(m.events, e)
+			return true
+		}
+	}
+	return false
+}
+
 // change changes one of the events that fit, and reports whether one does.
 func (m *made) change(do string, fits func(*event) bool, change func(*event)) bool {
 	for _, i := range m.rnd.Perm(len(m.events)) {
