@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -28,7 +30,7 @@ type FaultProfile struct {
 	// Zombie is the share of the other breaks after which the requests that were under way still reach the service, up to MaxStall later:
 	// perhaps after what the client has sent on its next connection.
 	Zombie float64
-	// Duplicate is the share of frames that arrive twice. Only what is to be recognized is doubled: stored messages, and events.
+	// Duplicate is the share of frames that arrive twice. Only what is to be recognized is doubled: messages but commands and barrages, and events.
 	Duplicate float64
 	// Stall is the share of frames before which the connection stands still, for up to MaxStall.
 	Stall float64
@@ -118,18 +120,14 @@ func (f *Faults) Heal() {
 func (f *Faults) Counts() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	counts := make(map[string]int, len(f.counts))
-	for name, n := range f.counts {
-		counts[name] = n
-	}
-	return counts
+	return maps.Clone(f.counts)
 }
 
 // Trace returns what went wrong: an entry a fault, in the order of time.
 func (f *Faults) Trace() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]string(nil), f.trace...)
+	return slices.Clone(f.trace)
 }
 
 // note takes down a fault.

@@ -81,11 +81,12 @@ func (c *faultConn) start(req *wire.Request, done func(*wire.Response, error)) u
 	id := c.last
 	c.pending[id] = done
 	c.mu.Unlock()
-	c.up.add(frame{size: proto.Size(req), twice: req.GetSendMessage().GetType() != typeCommand && req.GetSendMessage() != nil, arrive: func(ctx context.Context) {
+	m := req.GetSendMessage()
+	twice := m != nil && m.Type != typeCommand && m.Type != typeBarrage
+	c.up.add(frame{size: proto.Size(req), twice: twice, arrive: func(ctx context.Context) {
 		c.request(ctx, req, func(resp *wire.Response, err error) {
 			if err != nil {
-				// What the inner connection's end means for its requests, it means for all.
-				c.fail()
+				c.over() // what the inner connection's end means for its requests, it means for all
 				return
 			}
 			resp = proto.CloneOf(resp) // it is only lent
@@ -99,8 +100,13 @@ func (c *faultConn) start(req *wire.Request, done func(*wire.Response, error)) u
 	return id
 }
 
-// typeCommand is the type of messages that nobody recognizes when they come twice.
-const typeCommand = 2
+// The types of messages that nobody recognizes when they come twice.
+const typeCommand, typeBarrage = 2, 20
+
+// over tells the client that the inner connection ended, behind what came before.
+func (c *faultConn) over() {
+	c.down.add(frame{size: 1, arrive: func(context.Context) { c.fail() }})
+}
 
 // request hands a request to the inner connection. It waits for the answer only if that can't do several at a time.
 func (c *faultConn) request(ctx context.Context, req *wire.Request, done func(*wire.Response, error)) {
@@ -144,10 +150,7 @@ func (c *faultConn) receive() {
 	for {
 		push, err := c.inner.Receive(c.ctx)
 		if err != nil {
-			if c.ctx.Err() == nil {
-				// Behind what was pushed before.
-				c.down.add(frame{size: 1, arrive: func(context.Context) { c.fail() }})
-			}
+			c.over()
 			return
 		}
 		c.down.add(frame{size: proto.Size(push), twice: push.Events != nil, arrive: func(context.Context) {

@@ -3,6 +3,7 @@ package zimtest_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,100 @@ func TestFaultsHappen(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(strings.Join(trace, "\n"))
+	}
+}
+
+// What comes twice is only what is to be recognized: stored messages and those to rooms, but neither commands nor barrages.
+func TestFaultsDouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := zimtest.NewServer(t, nil)
+		faults := zimtest.NewFaults(t, 1, zimtest.FaultProfile{Duplicate: 1})
+		alice, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: faults.Dialer("alice", srv.InProcess())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alice.Destroy()
+		if err := alice.Login(t.Context(), "alice", &zim.LoginConfig{Token: srv.Token("alice")}); err != nil {
+			t.Fatal(err)
+		}
+		bob := srv.Login(t, "bob")
+		got := make(map[zim.MessageType]int)
+		count := func(messages []*zim.Message) {
+			for _, m := range messages {
+				got[m.Content.Type()]++
+			}
+		}
+		zim.On(bob, func(_ context.Context, e *zim.PeerMessageReceived) { count(e.Messages) })
+		zim.On(bob, func(_ context.Context, e *zim.RoomMessageReceived) { count(e.Messages) })
+		for _, z := range []*zim.ZIM{alice, bob} {
+			if _, err := z.EnterRoom(t.Context(), zim.RoomInfo{RoomID: "r"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range []struct {
+			content zim.Content
+			to      zim.ConversationRef
+		}{
+			{&zim.TextMessage{Message: "x"}, zim.Peer("bob")},
+			{&zim.TextMessage{Message: "x"}, zim.Room("r")},
+			{&zim.CommandMessage{Message: []byte("x")}, zim.Peer("bob")},
+			{&zim.BarrageMessage{Message: "x"}, zim.Room("r")},
+		} {
+			if _, err := alice.SendMessage(t.Context(), m.content, m.to, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		want := map[zim.MessageType]int{zim.MessageTypeText: 2, zim.MessageTypeCommand: 1, zim.MessageTypeBarrage: 1}
+		if !maps.Equal(got, want) {
+			t.Errorf("bob got messages of the types %v, want %v", got, want)
+		}
+		if n := faults.Counts()["duplicate"]; n < 2 {
+			t.Errorf("%d frames came twice, want those of two messages at least", n)
+		}
+	})
+}
+
+// A mute never answers.
+type mute struct{}
+
+func (mute) Handle(uint64, *wire.Request) {}
+func (mute) Detached()                    {}
+
+// Of a connection that is half-open both ways nobody is told, not even when the service gives it up.
+func TestFaultsHalfOpen(t *testing.T) {
+	silent := 0
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			var peer *inproc.Peer
+			faults := zimtest.NewFaults(t, seed+1, zimtest.FaultProfile{CutEvery: 200, HalfOpen: 1})
+			conn, err := faults.Dialer("client", inproc.Dialer{Attach: func(p *inproc.Peer) (inproc.Handler, error) {
+				peer = p
+				return mute{}, nil
+			}}).Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := 0
+			for faults.Counts()["half-open"] == 0 {
+				req := &wire.Request{Body: &wire.Request_Heartbeat{Heartbeat: &wire.HeartbeatRequest{Handled: &wire.Position{Epoch: 1, Seq: 1}}}}
+				conn.(transport.Pipeline).Start(req, func(*wire.Response, error) { told++ })
+				synctest.Wait()
+			}
+			peer.Close(0, "")
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if strings.Contains(strings.Join(faults.Trace(), ""), "both ways") {
+				silent++
+				if told > 0 {
+					t.Errorf("seed %d: the client was told of %d requests", seed+1, told)
+				}
+			}
+			conn.Close()
+		})
+	}
+	if silent == 0 {
+		t.Error("no connection was half-open both ways")
 	}
 }
 
