@@ -114,7 +114,15 @@ func (op *handledOp) Do(tx *store.Tx) error {
 	return keepHandled(tx, u, op.s.device, op.seq)
 }
 
-func (op *handledOp) Done(error) {}
+func (op *handledOp) Done(err error) {
+	if err == nil {
+		return
+	}
+	// It is news to the store still: another heartbeat tries again.
+	op.s.mu.Lock()
+	defer op.s.mu.Unlock()
+	op.s.handled = min(op.s.handled, op.seq-1)
+}
 
 // keepHandled keeps how far a device has come. A client can't have handled what isn't there yet.
 func keepHandled(tx *store.Tx, u *store.User, device string, seq uint64) error {
