@@ -76,8 +76,5 @@ func (p *person) leave(d time.Duration) {
 	p.mu.Lock()
 	p.away = false
 	p.mu.Unlock()
-	select {
-	case p.down <- struct{}{}:
-	default:
-	}
+	p.logInAgain()
 }

@@ -78,15 +78,20 @@ func (p *person) begin() {
 		if e.Event == zim.ConnectionEventTokenExpired {
 			w.note("expired", "%s", p.name)
 		}
-		select {
-		case p.down <- struct{}{}:
-		default:
-		}
+		p.logInAgain()
 	})
 	p.mu.Lock()
 	p.current = z
 	p.mu.Unlock()
-	p.down <- struct{}{}
+	p.logInAgain()
+}
+
+// logInAgain tells the supervisor, if there still is one, that there may be no session.
+func (p *person) logInAgain() {
+	select {
+	case p.down <- struct{}{}:
+	default:
+	}
 }
 
 func (p *person) zim() *zim.ZIM {
