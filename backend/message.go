@@ -46,13 +46,14 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 			return
 		}
 	}
+	hasty := false
 	if req.Type != typeBarrage {
 		limiter := s.normal
 		if req.Priority == priorityHigh {
 			limiter = s.high
 		}
 		if !limiter.AllowN(time.Now(), min(weight(req), max(limiter.Burst(), 1))) {
-			excess = tooMany()
+			excess, hasty = tooMany(), true
 		}
 	}
 	switch {
@@ -79,8 +80,15 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	if !req.DisableUnreadMessageCount {
 		op.message.Flags = store.FlagCounts
 	}
+	if hasty {
+		op.answered = make(chan struct{})
+	}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)
+		return
+	}
+	if hasty {
+		<-op.answered // who sends too fast has one message at a time looked for, or the store would have no time for others
 	}
 }
 
@@ -170,14 +178,15 @@ func hash(req *wire.SendMessageRequest) []byte {
 
 // A sendOp stores a message and puts it into the feeds of those who are to see it.
 type sendOp struct {
-	change  change
-	a       *attachment
-	id      uint64
-	req     *wire.SendMessageRequest
-	excess  *wire.Error // not nil if the message is refused unless it was stored before
-	message store.Message
-	first   [2]told        // room for what most messages tell
-	pair    [2]*store.User // and whom
+	change   change
+	a        *attachment
+	id       uint64
+	req      *wire.SendMessageRequest
+	excess   *wire.Error   // not nil if the message is refused unless it was stored before
+	answered chan struct{} // closed when it was answered, if somebody waits for that
+	message  store.Message
+	first    [2]told        // room for what most messages tell
+	pair     [2]*store.User // and whom
 
 	refused *wire.Error
 	again   bool              // it was stored before
@@ -381,6 +390,9 @@ func (op *sendOp) quote(conv *store.Conversation) error {
 }
 
 func (op *sendOp) Done(err error) {
+	if op.answered != nil {
+		defer close(op.answered)
+	}
 	if err != nil {
 		op.a.storeFailed(op.id, err)
 		return
