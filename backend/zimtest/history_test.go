@@ -236,3 +236,34 @@ func TestHistoryOfOneDevice(t *testing.T) {
 		})
 	}
 }
+
+// A durable message is the outbox's once it was sent: what becomes of it is not known then.
+func TestHistoryOfDurableMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := zimtest.NewServer(t, nil)
+		srv.Register("bob")
+		config := srv.Config()
+		config.OutboxDir = t.TempDir()
+		alice, err := zim.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alice.Destroy()
+		if err := alice.Login(t.Context(), "alice", &zim.LoginConfig{Token: srv.Token("alice")}); err != nil {
+			t.Fatal(err)
+		}
+		var h zimtest.History
+		for n := range 3 {
+			if _, err := h.Send(t.Context(), alice, &zim.TextMessage{Message: fmt.Sprint(n)}, zim.Peer("bob"), &zim.MessageSendConfig{Durable: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := h.Collect(t.Context(), "alice", alice, zim.Peer("bob")); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range h.Check() {
+			t.Error(v)
+		}
+	})
+}
