@@ -76,13 +76,13 @@ func (a *attachment) sync(s *session, id uint64, req *wire.SyncRequest) {
 func (a *attachment) heartbeat(s *session, id uint64, req *wire.HeartbeatRequest) {
 	handled := a.server.handled(req.Handled)
 	s.mu.Lock()
-	news, last := handled > s.handled, s.last
-	if news {
-		s.handled = handled
-	}
+	s.handled = max(s.handled, handled)
+	// One at a time: heartbeats are never refused, and are not to fill the store's queue.
+	news, last := s.handled > s.kept && !s.keeping, s.last
+	s.keeping = s.keeping || news
 	s.mu.Unlock()
 	if news {
-		a.server.store.Submit(&handledOp{s: s, seq: handled}) // a store that takes nothing is found out elsewhere
+		a.server.store.Submit(&handledOp{s: s}) // a store that takes nothing is found out elsewhere
 	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_Heartbeat{Heartbeat: &wire.HeartbeatResponse{
 		Last: &wire.Position{Epoch: a.server.store.Epoch(), Seq: uint64(last)},
@@ -97,7 +97,7 @@ func (s *Server) handled(p *wire.Position) uint64 {
 	return p.GetSeq()
 }
 
-// A handledOp keeps how far a device has come.
+// A handledOp keeps how far a device has come by then. If it fails, or more is handled meanwhile, the next heartbeat brings another one.
 type handledOp struct {
 	s   *session
 	seq uint64
@@ -107,6 +107,9 @@ func (op *handledOp) Do(tx *store.Tx) error {
 	if op.s.fenced() {
 		return nil
 	}
+	op.s.mu.Lock()
+	op.seq = op.s.handled
+	op.s.mu.Unlock()
 	u, err := tx.User(op.s.key.app, op.s.key.id)
 	if err != nil {
 		return err
@@ -115,13 +118,12 @@ func (op *handledOp) Do(tx *store.Tx) error {
 }
 
 func (op *handledOp) Done(err error) {
-	if err == nil {
-		return
-	}
-	// It is news to the store still: another heartbeat tries again.
 	op.s.mu.Lock()
 	defer op.s.mu.Unlock()
-	op.s.handled = min(op.s.handled, op.seq-1)
+	op.s.keeping = false
+	if err == nil {
+		op.s.kept = op.seq
+	}
 }
 
 // keepHandled keeps how far a device has come. A client can't have handled what isn't there yet.

@@ -49,7 +49,9 @@ type session struct {
 	mu      sync.Mutex
 	revoked bool             // guarded by mu; nothing of the session is committed any more
 	over    *wire.SessionEnd // guarded by mu; why it is over
-	handled uint64           // guarded by mu; as far as it was kept
+	handled uint64           // guarded by mu; as far as the client has said
+	kept    uint64           // guarded by mu; what of that is in the store
+	keeping bool             // guarded by mu; a handledOp is on its way
 	last    uint32           // guarded by mu; the last event of the user
 }
 

@@ -32,3 +32,33 @@ func TestNegativeSendFlood(t *testing.T) {
 		}
 	})
 }
+
+// So is who says in each of many heartbeats that another event was handled: how far that came is kept once for many of them.
+func TestNegativeHeartbeatFlood(t *testing.T) {
+	hostile(t, zimtest.Options{App: boundless, StoreCost: 100 * time.Microsecond}, func(t *testing.T, h *host) {
+		h.stored = 1000
+		alice, bob := h.login(t, "alice"), h.login(t, "bob")
+		for n := range h.stored {
+			alice.ok(textTo("bob", int(n), "hello"))
+		}
+		for n := range h.stored {
+			at := &wire.Position{Epoch: h.store.Epoch(), Seq: uint64(n) + 1}
+			bob.send(delimited(bob.request(&wire.HeartbeatRequest{Handled: at})))
+		}
+		bob.ok(&wire.HeartbeatRequest{}) // all that was before it has been taken
+		start := time.Now()
+		alice.ok(commandTo("bob", 1000, []byte("x")))
+		h.stored++
+		alice.ok(textTo("bob", 1001, "hello"))
+		if took := time.Since(start); took > 10*time.Millisecond {
+			t.Errorf("a message of somebody else took %v", took)
+		}
+		bob.ok(&wire.HeartbeatRequest{Handled: &wire.Position{Epoch: h.store.Epoch(), Seq: 1000}})
+		h.hold(t)() // the store has come so far
+		again := loginRequest(h.srv, "bob")
+		again.InstanceId = instanceOf("another run")
+		if resp := h.dial(t).call(again).GetLogin(); resp.GetPosition().GetSeq() != 1000 {
+			t.Errorf("another run begins at %v, want 1000", resp.GetPosition())
+		}
+	})
+}
