@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -78,7 +79,7 @@ func (a *attachment) heartbeat(s *session, id uint64, req *wire.HeartbeatRequest
 	s.mu.Lock()
 	s.handled = max(s.handled, handled)
 	// One at a time: heartbeats are never refused, and are not to fill the store's queue.
-	news, last := s.handled > s.kept && !s.keeping, s.last
+	news, last := s.handled > s.kept && (!s.keeping || defect.On(defect.FloodsQueued)), s.last
 	s.keeping = s.keeping || news
 	s.mu.Unlock()
 	if news {

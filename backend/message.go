@@ -87,7 +87,7 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		a.storeFailed(id, err)
 		return
 	}
-	if hasty {
+	if hasty && !defect.On(defect.FloodsQueued) {
 		<-op.answered // who sends too fast has one message at a time looked for, or the store would have no time for others
 	}
 }

@@ -48,6 +48,7 @@ var searches = []search{
 	{defect.NoJitter, endToEnd, "^TestHerd$"},
 	{defect.OlderToken, endToEnd, "^TestTokenRaces$"},
 	{defect.DropInsteadOfPull, endToEnd, "^Test(QueueBound|SlowHandler)$"},
+	{defect.FloodsQueued, endToEnd, "^TestNegative(Send|Heartbeat)Flood$"},
 	{defect.EpochAdopted, root, "^Test(ServiceLosesItsStore|ResetsAreCounted)$"},
 	{defect.FlagShared, root, "^TestOneDeadConnectionAfterTheOther$"},
 	{defect.BackoffReset, root, "^TestConnectionsThatBreakAtOnce$"},

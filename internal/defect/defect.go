@@ -32,4 +32,5 @@ const (
 	SyncRetried         Name = "sync-retried"          // a failed sync is tried again, as if it had never happened
 	OutboxUnbounded     Name = "outbox-unbounded"      // durable messages may fill the disk
 	DropInsteadOfPull   Name = "drop-instead-of-pull"  // a slow handler loses what can be asked for again
+	FloodsQueued        Name = "floods-queued"         // who sends too fast fills the queue of the store, and everybody is refused
 )
