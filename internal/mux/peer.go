@@ -13,8 +13,6 @@ type Peer struct {
 	out    batch
 	mu     sync.Mutex
 	limits Limits // guarded by mu
-	status int    // guarded by mu; with which the stream is to be closed
-	reason string // guarded by mu
 	closed bool   // guarded by mu
 }
 
@@ -117,6 +115,6 @@ func (p *Peer) Close(status int, reason string) {
 	if p.closed {
 		return
 	}
-	p.closed, p.status, p.reason = true, status, reason
+	p.closed = true
 	p.out.finish(func() { p.stream.Close(status, reason) })
 }
