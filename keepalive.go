@@ -40,7 +40,7 @@ func (s *session) warn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A RenewToken may have come in between.
-	if s.why != nil || s.warned || time.Until(s.expires) > expiryWarning {
+	if s.why != nil || s.warned || s.expires.IsZero() || time.Until(s.expires) > expiryWarning {
 		return
 	}
 	s.warned = true

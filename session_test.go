@@ -322,3 +322,35 @@ func TestConnectionsThatBreakAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A token without an end that comes at the moment in which the one before is to be warned of is not warned of.
+func TestWarningOfTheTokenBefore(t *testing.T) {
+	for range 50 { // as which of the two comes first is up to chance
+		with(t, func(t *testing.T, c *client) {
+			const ttl = time.Minute
+			warn := time.Now().Add(ttl - 30*time.Second)
+			c.ft.OnLogin(func(*wire.LoginRequest) *wire.Response {
+				return &wire.Response{Body: &wire.Response_Login{Login: &wire.LoginResponse{TokenTtlMs: ttl.Milliseconds()}}}
+			})
+			c.ft.OnRequest(func(conn *faketransport.Conn, req *wire.Request) *wire.Response {
+				if req.GetRenewToken() == nil {
+					return c.ft.Answer(req)
+				}
+				forever := &wire.Response{Body: &wire.Response_RenewToken{RenewToken: new(wire.RenewTokenResponse)}}
+				time.AfterFunc(time.Until(warn), func() { conn.Reply(req, forever) })
+				return nil
+			})
+			zim.On(c.ZIM, func(_ context.Context, e *zim.TokenWillExpire) {
+				if e.Remaining != 30*time.Second {
+					t.Errorf("warned of a token that is good for %v", e.Remaining)
+				}
+			})
+			c.login(t)
+			time.Sleep(25 * time.Second)
+			if err := c.RenewToken(t.Context(), "04"); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		})
+	}
+}
