@@ -3,7 +3,9 @@ package zim
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -165,6 +167,9 @@ func (d *durables) load() ([]*outgoing, error) {
 			continue
 		}
 		data, err := d.dir.read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a ZIM that had the directory has removed it: its handler returned just now
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -178,6 +183,9 @@ func (d *durables) load() ([]*outgoing, error) {
 			continue
 		}
 		list = append(list, o)
+	}
+	if list, err = d.latest(list); err != nil {
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -198,6 +206,23 @@ func (d *durables) load() ([]*outgoing, error) {
 		d.number = max(d.number, number)
 	}
 	return list, nil
+}
+
+// latest leaves out and removes the files of messages that are in later ones, too: the application has sent such a message again before the
+// handler returned that was told how it had ended.
+func (d *durables) latest(list []*outgoing) ([]*outgoing, error) {
+	seen := make(map[localID]bool)
+	for i, o := range slices.Backward(list) {
+		if !seen[o.id] {
+			seen[o.id] = true
+			continue
+		}
+		if err := d.dir.remove(o.durable.name); err != nil {
+			return nil, err
+		}
+		list[i] = nil
+	}
+	return slices.DeleteFunc(list, func(o *outgoing) bool { return o == nil }), nil
 }
 
 // revive makes the message of a file again. It may have been sent before.
@@ -298,6 +323,10 @@ func (d *durables) add(s *session, o *outgoing) *Error {
 		d.mu.Unlock()
 		return &Error{Op: o.op, Code: ErrNetworkUserIsNotLogged}
 	}
+	if d.owned[o.id] { // by a retry at the same time
+		d.mu.Unlock()
+		return notEnded(o.op)
+	}
 	if used := d.used; used+f.size > maxDurableBytes && !defect.On(defect.OutboxUnbounded) {
 		d.mu.Unlock()
 		return &Error{Op: o.op, Code: ErrDatabaseModifyDatabaseError,
@@ -319,6 +348,10 @@ func (d *durables) add(s *session, o *outgoing) *Error {
 	}
 	o.durable, o.shown = f, true
 	return nil
+}
+
+func notEnded(op string) *Error {
+	return invalid(op, "the message to retry is durable and has not ended: the outbox sends it again by itself")
 }
 
 // end takes note that o has ended: from here on, the outbox does not own it. The caller holds the session's mu.

@@ -6,6 +6,8 @@ import (
 	"image"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,5 +232,39 @@ func TestNobodyIsTold(t *testing.T) {
 		synctest.Wait()
 		same(t, "arrived", arrived(ft), []string{"1"})
 		same(t, "files", outboxFiles(t, dir), nil)
+	})
+}
+
+// Of several retries of a message at the same time, one gets it.
+func TestRetriesAtTheSameTime(t *testing.T) {
+	withRun(t, func(t *testing.T, ft *faketransport.Transport, dir string, a *run) {
+		for range 50 {
+			ft.OnRequest(refusing(int32(zim.ErrMessageTargetDoesNotExist)))
+			a.durable(t, zim.Peer("bob"), "1")
+			synctest.Wait()
+			failed := a.ended()[len(a.ended())-1]
+			ignoring(ft)
+			var taken atomic.Int32
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					_, err := a.SendMessage(t.Context(), nil, failed.Conversation, &zim.MessageSendConfig{Retry: failed, Durable: true})
+					switch {
+					case err == nil:
+						taken.Add(1)
+					case !errors.Is(err, zim.ErrCommonParamsInvalid):
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := taken.Load(); n != 1 || len(outboxFiles(t, dir)) != 1 {
+				t.Fatalf("the outbox took %d retries, and has %q", n, outboxFiles(t, dir))
+			}
+			ft.OnRequest(nil)
+			ft.Drop()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
 	})
 }

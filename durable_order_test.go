@@ -333,3 +333,54 @@ func TestPaceOfReplay(t *testing.T) {
 		same(t, "told", bobs, append(want, "Success last"))
 	})
 }
+
+// Messages that are given up are told in the order of their calls, and before what follows them in their conversation can end.
+func TestAgesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ft, dir := faketransport.New(t), t.TempDir()
+		ft.OnLogin(forADay)
+		a := newRun(t, ft, dir)
+		a.login(t)
+		ignoring(ft)
+		var want []string
+		send := func(n int, result string) {
+			for i := range n {
+				s := fmt.Sprint(len(want))
+				want = append(want, result+s)
+				a.durable(t, zim.Peer(fmt.Sprint("user", i%5)), s)
+				if i%7 == 6 {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}
+		send(300, "Failed ")
+		time.Sleep(12 * time.Hour)
+		send(5, "Success ")
+		check := func(what string, r *run) {
+			t.Helper()
+			got := r.told()
+			for i := range got {
+				got[i] = strings.TrimSuffix(got[i], ", unknown")
+			}
+			if len(got) == len(want) {
+				slices.Sort(got[300:]) // these are in different conversations
+			}
+			same(t, what, got, want)
+		}
+		left := crashed(t, dir)
+		time.Sleep(11*time.Hour + 50*time.Minute)
+		ft.OnRequest(func(_ *faketransport.Conn, req *wire.Request) *wire.Response {
+			if send := req.GetSendMessage(); send != nil && slices.Contains(want, "Failed "+text(send)) {
+				return nil
+			}
+			return ft.Answer(req)
+		})
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		check("told", a)
+		a.Destroy()
+		b := newRun(t, ft, left)
+		b.login(t)
+		check("told in the next run", b)
+	})
+}

@@ -350,3 +350,32 @@ func TestSessionsEnd(t *testing.T) {
 		})
 	}
 }
+
+// A handler that is told of a failure sends the message again at once. If the program crashes then, the message is in two files, but it is one
+// message, and the next run tells once how it ended.
+func TestRetryFromTheHandler(t *testing.T) {
+	withRun(t, func(t *testing.T, ft *faketransport.Transport, dir string, a *run) {
+		forever := make(chan struct{})
+		defer close(forever)
+		a.handled = func() {
+			m := a.ended()[0]
+			ignoring(ft)
+			if _, err := a.SendMessage(t.Context(), nil, m.Conversation, &zim.MessageSendConfig{Retry: m, Durable: true}); err != nil {
+				t.Error(err)
+			}
+			<-forever
+		}
+		ft.OnRequest(refusing(int32(zim.ErrMessageTargetDoesNotExist)))
+		a.durable(t, zim.Peer("bob"), "1")
+		synctest.Wait()
+		left := crashed(t, dir)
+		if n := len(outboxFiles(t, left)); n != 2 {
+			t.Errorf("the crash left %d files, want 2", n)
+		}
+		ft.OnRequest(nil)
+		b := newRun(t, ft, left)
+		b.login(t)
+		same(t, "told", b.told(), []string{"Success 1"})
+		same(t, "files", outboxFiles(t, left), nil)
+	})
+}

@@ -3,6 +3,7 @@ package zim
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -251,6 +252,7 @@ func (s *session) giveUpOld() {
 	s.mu.Lock()
 	now := time.Now()
 	var old []*outgoing
+	var held []*lane
 	tooOld := func(o *outgoing) bool {
 		if o.durable == nil || now.Sub(o.durable.created) < maxDurableAge {
 			return false
@@ -260,28 +262,39 @@ func (s *session) giveUpOld() {
 		return true
 	}
 	for _, l := range s.lanes.of {
-		before := len(old)
-		if o := l.sending; o != nil && o.waiting && tooOld(o) {
+		before, o := len(old), l.sending
+		if o != nil && !o.waiting {
+			continue // it has ended, and its lane goes on once that is told
+		}
+		if o != nil && tooOld(o) {
 			s.outbox.remove(o)
-			l.sending = nil
+			o = nil
 		}
 		l.queue = slices.DeleteFunc(l.queue, tooOld)
-		if len(old) > before && l.sending == nil {
+		if len(old) > before && o == nil {
+			l.sending = old[before] // nothing of the lane is started before they are told
 			s.lanes.ready = slices.DeleteFunc(s.lanes.ready, func(other *lane) bool { return other == l })
-			s.advance(l, now)
+			held = append(held, l)
 		}
 	}
 	if len(s.lanes.of) > 0 {
 		s.lanes.aging.Reset(agingInterval)
 	}
-	s.startLanes()
 	s.mu.Unlock()
-	s.pump()
-	slices.SortFunc(old, func(a, b *outgoing) int { return a.durable.created.Compare(b.durable.created) })
+	slices.SortFunc(old, func(a, b *outgoing) int { return strings.Compare(a.durable.name, b.durable.name) }) // as they were sent
 	for _, o := range old {
 		err := &Error{Code: ErrNetworkRequestTimeout, Message: "the service did not take the message in " + maxDurableAge.String()}
 		s.tellDurable(o, outcome{err: o.failure(err)})
 	}
+	s.mu.Lock()
+	for _, l := range held {
+		if s.lanes.of[l.to] == l { // else the session has ended meanwhile
+			s.advance(l, now)
+		}
+	}
+	s.startLanes()
+	s.mu.Unlock()
+	s.pump()
 }
 
 // tellDurable tells how a durable message ended, and has its file removed then.

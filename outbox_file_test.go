@@ -341,3 +341,18 @@ func FuzzOutboxFile(f *testing.F) {
 		})
 	})
 }
+
+// A file that goes while the directory is read is that of a message whose handler has returned just now, in the ZIM that had the directory
+// before. A link to nothing is listed and can't be opened, like such a file.
+func TestFileGoesMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, files := leftBehind(t, "1")
+		link := filepath.Join(filepath.Dir(files[0]), fmt.Sprintf("%020d-%032x.message", 2, 2))
+		if err := os.Symlink("nothing", link); err != nil {
+			t.Fatal(err)
+		}
+		b := newRun(t, faketransport.New(t), dir)
+		b.login(t)
+		same(t, "told", b.told(), []string{"Success 1"})
+	})
+}

@@ -211,7 +211,7 @@ func (s *session) newOutgoing(op string, now time.Time, content Content, to Conv
 	if r := config.Retry; r != nil {
 		var ok bool
 		if id, ok = parseLocalID(r.LocalID); ok && s.feed.durables.owns(id) {
-			return nil, invalid(op, "the message to retry is durable and has not ended: the outbox sends it again by itself")
+			return nil, notEnded(op)
 		}
 		if !ok || r.SentStatus != MessageSentStatusFailed || r.Sender != s.userID {
 			return nil, invalid(op, "Retry is no message of this user that failed")
