@@ -113,11 +113,14 @@ func (f *feed) report() {
 	s.beat()
 }
 
-func (f *feed) forget() {
+// forget has the next session start where the service believes the device to be, unless that has begun: s is not the last one any more.
+func (f *feed) forget(s *session) {
 	f.mu.Lock()
-	f.known = false
-	f.mu.Unlock()
-	f.chats.forgetAll()
+	defer f.mu.Unlock()
+	if f.session == s {
+		f.known = false
+		f.chats.forgetAll()
+	}
 }
 
 // fileServer returns where the service's files are, or nil if it has none.

@@ -208,7 +208,7 @@ func (z *ZIM) Logout(ctx context.Context, config *LogoutConfig) error {
 	}
 	s.running.Wait()
 	if config != nil && config.IsClearDB {
-		s.feed.forget()
+		s.feed.forget(s)
 		if e := z.local.Clear(s.userID); e != nil && err == nil {
 			err = &Error{Op: op, Code: ErrDatabaseDeleteDatabaseError, Err: e}
 		}

@@ -26,8 +26,7 @@ const (
 // A session is one login's life. Its goroutine, run, dials, logs in, receives, and does so again after a loss; it is the
 // only one that brings a connection in or takes it away. Whoever finds a reason ends the session.
 //
-// Locks are taken in the order ZIM.mu, session.mu, rooms.mu, feed.mu, durables.mu, dispatcher.mu. None is held while calling a transport or a
-// handler, or while waiting.
+// ARCHITECTURE.md has the order of the locks. None is held while calling a transport or a handler, or while waiting.
 type session struct {
 	z        *ZIM
 	userID   string // immutable

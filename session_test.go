@@ -354,3 +354,55 @@ func TestWarningOfTheTokenBefore(t *testing.T) {
 		})
 	}
 }
+
+// A lingering transport takes a second to close a connection.
+type lingering struct{ *faketransport.Transport }
+
+func (l lingering) Dial(ctx context.Context) (transport.Conn, error) {
+	conn, err := l.Transport.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return lingeringConn{conn.(transport.Pipeline)}, nil
+}
+
+type lingeringConn struct{ transport.Pipeline }
+
+func (c lingeringConn) Close() error {
+	time.Sleep(time.Second)
+	return c.Pipeline.Close()
+}
+
+// A handler that logs in again before a Logout that forgets what there was is through gets the events of its own session.
+func TestLoginDuringClearingLogout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &client{ft: faketransport.New(t)}
+		z, err := zim.New(zim.AppConfig{AppID: 1, Transport: lingering{c.ft}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(z.Destroy)
+		c.ZIM = z
+		zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) {
+			for _, m := range e.Messages {
+				c.texts = append(c.texts, said(m))
+			}
+		})
+		c.login(t)
+		zim.On(z, func(ctx context.Context, e *zim.ConnectionStateChanged) {
+			if e.State == zim.ConnectionStateDisconnected {
+				zim.Off[*zim.ConnectionStateChanged](z)
+				c.login(t)
+			}
+		})
+		c.ft.Push(faketransport.Text("bob", "1"))
+		synctest.Wait()
+		if err := z.Logout(t.Context(), &zim.LogoutConfig{IsClearDB: true}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		c.ft.Push(faketransport.Text("bob", "2"))
+		time.Sleep(time.Minute)
+		equal(t, "texts", &c.texts, []string{"1", "2"})
+	})
+}
