@@ -330,7 +330,7 @@ func (d *durables) add(s *session, o *outgoing) *Error {
 	if used := d.used; used+f.size > maxDurableBytes && !defect.On(defect.OutboxUnbounded) {
 		d.mu.Unlock()
 		return &Error{Op: o.op, Code: ErrDatabaseModifyDatabaseError,
-			Message: fmt.Sprintf("the outbox is full: durable messages with %d bytes wait to be acknowledged, the limit is %d", used, maxDurableBytes)}
+			Message: fmt.Sprintf("the outbox is full: %d bytes of durable messages have not ended, or are being told, the limit is %d", used, maxDurableBytes)}
 	}
 	d.used += f.size
 	d.number++
@@ -366,7 +366,7 @@ func (d *durables) end(o *outgoing) {
 func (d *durables) drop(o *outgoing) {
 	err := d.dir.remove(o.durable.name)
 	if err != nil {
-		d.z.dispatch.push(&Error{Code: ErrDatabaseDeleteDatabaseError, Message: "a durable message that has ended stays", Err: err})
+		d.z.dispatch.push(&Error{Code: ErrDatabaseDeleteDatabaseError, Message: "the file of a durable message that has ended can't be removed: the next run sends it again", Err: err})
 		return
 	}
 	d.mu.Lock()

@@ -334,6 +334,41 @@ func TestPaceOfReplay(t *testing.T) {
 	})
 }
 
+// What an earlier run has left for other conversations does not delay a message that has just been sent.
+func TestReplayDelaysNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ft, dir := faketransport.New(t), t.TempDir()
+		a := newRun(t, ft, dir)
+		a.login(t)
+		ignoring(ft)
+		for i := range 60 {
+			a.durable(t, zim.Peer(fmt.Sprint("user", i)), fmt.Sprint(i))
+		}
+		a.Destroy()
+		ft.OnRequest(nil)
+		z, err := zim.New(zim.AppConfig{AppID: 1, Transport: ft, OutboxDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(z.Destroy)
+		b := &run{ZIM: z}
+		b.login(t)
+		before := len(ft.Sends())
+		for _, s := range []string{"new", "newer"} {
+			b.durable(t, zim.Peer("carol"), s)
+		}
+		synctest.Wait()
+		var sent []string
+		for _, send := range ft.Sends()[before:] {
+			sent = append(sent, text(send))
+		}
+		same(t, "sent at once", sent, []string{"new", "newer"})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		same(t, "files", outboxFiles(t, dir), nil)
+	})
+}
+
 // Messages that are given up are told in the order of their calls, and before what follows them in their conversation can end.
 func TestAgesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

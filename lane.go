@@ -91,24 +91,20 @@ func (s *session) startLanes() {
 	now := time.Now()
 	wait := v.paused.Sub(now)
 	if wait <= 0 {
-		var later []*lane
 		wait = 0
-		for i, l := range v.ready {
-			if d := l.notBefore.Sub(now); d > 0 {
-				later = append(later, l)
-				wait = shorter(wait, d)
-				continue
+		v.ready = slices.DeleteFunc(v.ready, func(l *lane) bool {
+			o, d := l.queue[0], l.notBefore.Sub(now)
+			if d <= 0 {
+				d = s.z.admitDurable(o, now)
 			}
-			o := l.queue[0]
-			if d := s.z.admitDurable(o, now); d > 0 {
-				later = append(later, v.ready[i:]...)
+			if d > 0 {
 				wait = shorter(wait, d)
-				break
+				return false
 			}
 			l.queue, l.sending, o.lane = l.queue[1:], o, nil
 			s.push(o, now)
-		}
-		v.ready = later
+			return true
+		})
 	}
 	if len(v.ready) > 0 {
 		v.timer.Reset(wait)
@@ -167,7 +163,7 @@ func (s *session) resume() {
 	s.pump()
 }
 
-// advance goes on with a lane whose durable message has ended. The caller holds mu, and calls startLanes and pump then.
+// advance goes on with a lane whose durable message has ended. The caller holds mu, and calls resume then.
 func (s *session) advance(l *lane, now time.Time) {
 	l.sending, l.notBefore = nil, time.Time{}
 	for len(l.queue) > 0 {
@@ -242,9 +238,8 @@ func (s *session) answeredDurable(o *outgoing, out outcome, refused *wire.Error)
 			s.advance(l, time.Now())
 		}
 	}
-	s.startLanes()
 	s.mu.Unlock()
-	s.pump()
+	s.resume()
 }
 
 // giveUpOld ends the durable messages that are too old.
@@ -273,10 +268,10 @@ func (s *session) giveUpOld() {
 		l.queue = slices.DeleteFunc(l.queue, tooOld)
 		if len(old) > before && o == nil {
 			l.sending = old[before] // nothing of the lane is started before they are told
-			s.lanes.ready = slices.DeleteFunc(s.lanes.ready, func(other *lane) bool { return other == l })
 			held = append(held, l)
 		}
 	}
+	s.lanes.ready = slices.DeleteFunc(s.lanes.ready, func(l *lane) bool { return l.sending != nil })
 	if len(s.lanes.of) > 0 {
 		s.lanes.aging.Reset(agingInterval)
 	}
@@ -292,9 +287,8 @@ func (s *session) giveUpOld() {
 			s.advance(l, now)
 		}
 	}
-	s.startLanes()
 	s.mu.Unlock()
-	s.pump()
+	s.resume()
 }
 
 // tellDurable tells how a durable message ended, and has its file removed then.

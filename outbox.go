@@ -393,9 +393,9 @@ func (s *session) expire() {
 		late = append(late, o)
 	}
 	s.armOutbox()
-	s.startLanes()
 	connected := s.conn != nil
 	s.mu.Unlock()
+	s.resume()
 	for _, o := range late {
 		err := &Error{Code: ErrNetworkNetworkError, Message: "the connection did not come back in time"}
 		if connected {
