@@ -16,7 +16,7 @@ import (
 //
 // Handlers run one at a time, in the order in which things happened, on a goroutine of z's own. They may take their time
 // and call any method of z. ctx ends when z is destroyed. With E = [Event], the handler gets every event that has no
-// handler of its own.
+// handler of its own. A handler must return: after one that ends its goroutine, as [testing.T.FailNow] does, no handler runs any more.
 //
 // On panics if handler is nil: see [Off].
 func On[E Event](z *ZIM, handler func(ctx context.Context, event E)) {
