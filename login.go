@@ -126,6 +126,7 @@ func (z *ZIM) startSession(op, userID string, config LoginConfig) (*session, *Er
 	s.become(ConnectionStateConnecting, ConnectionEventActiveLogin, nil)
 	s.mu.Unlock()
 	s.running.Add(1)
+	z.sessions.Add(1)
 	go s.run()
 	return s, nil
 }

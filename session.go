@@ -198,6 +198,7 @@ func endingOf(w *wire.SessionEnd) ending {
 
 // run is the session's goroutine.
 func (s *session) run() {
+	defer s.z.sessions.Done()
 	defer s.running.Done()
 	s.feed.chats.load()
 	defer s.feed.durables.close(s)

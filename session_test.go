@@ -355,21 +355,27 @@ func TestWarningOfTheTokenBefore(t *testing.T) {
 	}
 }
 
-// A lingering transport takes a second to close a connection.
-type lingering struct{ *faketransport.Transport }
+// A lingering transport takes its time to close a connection.
+type lingering struct {
+	*faketransport.Transport
+	close time.Duration // of connections that are dialed from now on
+}
 
-func (l lingering) Dial(ctx context.Context) (transport.Conn, error) {
+func (l *lingering) Dial(ctx context.Context) (transport.Conn, error) {
 	conn, err := l.Transport.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return lingeringConn{conn.(transport.Pipeline)}, nil
+	return lingeringConn{conn.(transport.Pipeline), l.close}, nil
 }
 
-type lingeringConn struct{ transport.Pipeline }
+type lingeringConn struct {
+	transport.Pipeline
+	close time.Duration
+}
 
 func (c lingeringConn) Close() error {
-	time.Sleep(time.Second)
+	time.Sleep(c.close)
 	return c.Pipeline.Close()
 }
 
@@ -377,7 +383,7 @@ func (c lingeringConn) Close() error {
 func TestLoginDuringClearingLogout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &client{ft: faketransport.New(t)}
-		z, err := zim.New(zim.AppConfig{AppID: 1, Transport: lingering{c.ft}})
+		z, err := zim.New(zim.AppConfig{AppID: 1, Transport: &lingering{c.ft, time.Second}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -404,5 +410,31 @@ func TestLoginDuringClearingLogout(t *testing.T) {
 		c.ft.Push(faketransport.Text("bob", "2"))
 		time.Sleep(time.Minute)
 		equal(t, "texts", &c.texts, []string{"1", "2"})
+	})
+}
+
+// Destroy also waits for a session that is over and was followed by another one before it was gone.
+func TestDestroyWaitsForEachSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ft := faketransport.New(t)
+		service := &lingering{ft, time.Second}
+		z, err := zim.New(zim.AppConfig{AppID: 1, Transport: service})
+		if err != nil {
+			t.Fatal(err)
+		}
+		login := func() {
+			if err := z.Login(t.Context(), "alice", &zim.LoginConfig{Token: "04"}); err != nil {
+				t.Error(err)
+			}
+		}
+		login()
+		ft.PushRaw(&wire.Push{SessionEnd: new(wire.SessionEnd)})
+		synctest.Wait()
+		service.close = 0
+		login()
+		z.Destroy()
+		if n := len(ft.Conns()); n > 0 {
+			t.Errorf("got %d connections that are open after Destroy, want none", n)
+		}
 	})
 }

@@ -81,6 +81,8 @@ type ZIM struct {
 	local    LocalStore    // immutable
 	keeps    bool          // immutable; local keeps what the service has, too
 
+	sessions sync.WaitGroup // their goroutines; nobody adds to it once destroyed is set
+
 	mu        sync.Mutex
 	destroyed bool             // guarded by mu
 	session   *session         // guarded by mu; the last login's, nil before the first
@@ -169,8 +171,8 @@ func (z *ZIM) Destroy() {
 	}
 	if s != nil {
 		s.end(ending{code: ErrCommonNotInit, silent: true})
-		s.running.Wait()
 	}
+	z.sessions.Wait() // an earlier one may be over, but not gone
 }
 
 // active returns the session of the user who is logged in.
