@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +107,7 @@ func TestPlantedDefects(t *testing.T) {
 				healthy[key] = true
 			}
 			start := time.Now()
-			if output, failed := run(s.defect); !failed {
+			if output, failed := run(s.defect); !failed || bytes.Contains(output, []byte("test timed out")) {
 				t.Errorf("%s in %s did not find it:\n%s", s.tests, s.module, output)
 				return
 			}
@@ -114,6 +116,23 @@ func TestPlantedDefects(t *testing.T) {
 		})
 	}
 	tier.Report(t, "defects", map[string]any{"tried": tried, "found": found, "slowest_seconds": slowest.Seconds()})
+}
+
+// Each mistake that can be made is searched for.
+func TestEachDefectIsSearched(t *testing.T) {
+	source, err := os.ReadFile("../../internal/defect/defect.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`Name = "([a-z-]+)"`).FindAllSubmatch(source, -1)
+	if len(names) < 20 {
+		t.Errorf("got %d mistakes, want 20 at least", len(names))
+	}
+	for _, m := range names {
+		if !slices.ContainsFunc(searches, func(s search) bool { return s.defect == defect.Name(m[1]) }) {
+			t.Errorf("nobody searches for %s", m[1])
+		}
+	}
 }
 
 // A program that is built as programs are has no defects in it.
