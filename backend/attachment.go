@@ -175,6 +175,11 @@ func (a *attachment) Handle(id uint64, req *wire.Request) {
 		a.refuse(id, busy)
 		return
 	}
+	a.handle(s, id, req, busy)
+}
+
+// handle takes a request of a session. A message is only looked for if busy is not nil, which is then the answer.
+func (a *attachment) handle(s *session, id uint64, req *wire.Request, busy *wire.Error) {
 	switch b := req.Body.(type) {
 	case *wire.Request_SendMessage:
 		a.sendMessage(s, id, b.SendMessage, busy)

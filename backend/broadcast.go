@@ -13,7 +13,7 @@ import (
 // A Broadcast is a message to all users of an app.
 type Broadcast struct {
 	Sender       string // who it is from: any user ID
-	Type         int32  // a documented message type: text or media
+	Type         int32  // a documented message type: text, custom or media
 	Content      []byte // the encoding of the wire message of that type
 	ExtendedData string
 }
@@ -28,8 +28,8 @@ func (s *Server) Broadcast(appID uint32, b Broadcast) error {
 	if err := ident.CheckUserID(b.Sender); err != nil {
 		return fmt.Errorf("backend: the sender %w", err)
 	}
-	if b.Type != typeText && !isMedia(b.Type) {
-		return errors.New("backend: only text and media are broadcast")
+	if b.Type != typeText && b.Type != typeCustom && !isMedia(b.Type) {
+		return errors.New("backend: only text, custom messages and media are broadcast")
 	}
 	if len(b.ExtendedData) > app.Limits.ExtendedDataSize {
 		return errors.New("backend: the extended data is too long")

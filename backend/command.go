@@ -39,7 +39,7 @@ func (a *attachment) sendCommand(s *session, id uint64, req *wire.SendMessageReq
 		m := &c.message
 		m.MessageId, m.OrderKey, m.TimestampMs = ack.MessageId, ack.OrderKey, ack.TimestampMs
 		m.ConversationId, m.Type, m.Priority = s.key.id, req.Type, req.Priority
-		m.Content, m.ExtendedData = req.Content, req.ExtendedData
+		m.Content, m.ExtendedData, m.IsServerMessage = req.Content, req.ExtendedData, s.server
 		for _, r := range sessions {
 			r.link.Push(&c.push) // a receiver that is too slow misses it
 		}
@@ -65,18 +65,18 @@ func (c *command) init() {
 // sendGroupCommand hands a command on to those who are in a group. The store's goroutine knows them.
 func (a *attachment) sendGroupCommand(s *session, id uint64, req *wire.SendMessageRequest) {
 	a.submit(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
-		m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
+		conv, refused, err := c.audience(req.ConversationId)
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
-		users, err := c.members(m.Conversation, maxSeq)
+		users, err := c.members(conv, maxSeq)
 		if err != nil {
 			return nil, nil, err
 		}
 		message := &wire.Message{
 			MessageId: c.server.store.NextID(), TimestampMs: c.now,
 			ConversationType: req.ConversationType, ConversationId: req.ConversationId, SenderUserId: s.key.id,
-			Type: req.Type, Priority: req.Priority, Content: req.Content, ExtendedData: req.ExtendedData,
+			Type: req.Type, Priority: req.Priority, Content: req.Content, ExtendedData: req.ExtendedData, IsServerMessage: s.server,
 		}
 		message.OrderKey = message.MessageId
 		push := &wire.Push{Transient: []*wire.Message{message}}

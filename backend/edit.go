@@ -184,6 +184,8 @@ func (c *change) revocable(m *store.Message, member *store.Member) (status int32
 	case !ordinary(m.Type):
 		return 0, refuse(codeParamsInvalid, "a message of this type can't be revoked"), nil
 	case m.Sender.ID == c.self.ID:
+	case c.s.server:
+		return 0, refuse(codeNoAuthority, "the user did not send the message"), nil
 	case m.Conversation.Type == store.ConversationPeer:
 		return 0, refuse(codeParamsInvalid, "only the sender revokes a message"), nil
 	default:

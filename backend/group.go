@@ -337,20 +337,25 @@ func (op *groupOp) quit() (*wire.Response, *wire.Error, error) {
 	if err := op.leave(op.operator); err != nil {
 		return nil, nil, err
 	}
-	left, err := op.GroupMembers(op.group.Conversation, 0, 1)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(left) == 0 {
-		op.group.Dismissed = true
-		err = op.PutGroup(op.group)
-	} else if op.operator.Role == roleOwner {
-		err = op.crown(&left[0])
-	}
-	if err != nil {
+	if err := op.succeed([]*store.GroupMember{op.operator}); err != nil {
 		return nil, nil, err
 	}
 	return op.response(nil), nil, op.tellMembers(groupQuit, memberLeft, groupLeft)
+}
+
+// succeed makes the one who is in the group for longest its owner, if the owner is among those who left. A group without members is gone.
+func (op *groupOp) succeed(gone []*store.GroupMember) error {
+	left, err := op.GroupMembers(op.group.Conversation, 0, 1)
+	switch {
+	case err != nil:
+		return err
+	case len(left) == 0:
+		op.group.Dismissed = true
+		return op.PutGroup(op.group)
+	case slices.ContainsFunc(gone, func(m *store.GroupMember) bool { return m.Role == roleOwner }):
+		return op.crown(&left[0])
+	}
+	return nil
 }
 
 func (op *groupOp) crown(g *store.GroupMember) error {
@@ -365,6 +370,7 @@ func (op *groupOp) crown(g *store.GroupMember) error {
 
 func (op *groupOp) dismiss() (*wire.Response, *wire.Error, error) {
 	switch {
+	case op.s.server:
 	case op.operator == nil:
 		return nil, notInGroup(), nil
 	case op.operator.Role != roleOwner:

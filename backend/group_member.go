@@ -19,7 +19,7 @@ func (a *attachment) changeGroupUsers(s *session, id uint64, req *wire.GroupUser
 		if refused != nil || err != nil {
 			return nil, refused, err
 		}
-		if op.operator == nil {
+		if op.operator == nil && !s.server {
 			return nil, notInGroup(), nil
 		}
 		switch req.Action {
@@ -34,7 +34,7 @@ func (a *attachment) changeGroupUsers(s *session, id uint64, req *wire.GroupUser
 
 func (op *groupOp) invite(ids []string) (*wire.Response, *wire.Error, error) {
 	conv := op.group.Conversation
-	if op.group.InviteMode == inviteAdmin && op.operator.Role > roleAdmin {
+	if !op.s.server && op.group.InviteMode == inviteAdmin && op.operator.Role > roleAdmin {
 		return nil, refuse(codeNoAuthority, "only the owner and administrators invite"), nil
 	}
 	users, failed, err := op.change.users(ids)
@@ -57,7 +57,7 @@ func (op *groupOp) invite(ids []string) (*wire.Response, *wire.Error, error) {
 			return nil, nil, err
 		case member != nil:
 			reason = codeAlreadyInGroup
-		case op.group.BeInvited == beInviteAuth:
+		case op.group.BeInvited == beInviteAuth && !op.s.server:
 			reason = codeMustAccept
 		case n >= int64(op.group.MaxMembers):
 			reason = codeGroupFull
@@ -69,7 +69,7 @@ func (op *groupOp) invite(ids []string) (*wire.Response, *wire.Error, error) {
 		failed = append(failed, &wire.UserError{UserId: u.UserID, Reason: reason})
 	}
 	if len(enter) == 0 {
-		return nil, allFailed(failed), nil
+		return op.none(failed)
 	}
 	for _, u := range enter {
 		if err := op.enter(u, roleMember, enterInvited); err != nil {
@@ -82,13 +82,16 @@ func (op *groupOp) invite(ids []string) (*wire.Response, *wire.Error, error) {
 	return op.response(failed), nil, op.tip(tipInvited)
 }
 
-// allFailed is the refusal when something was done for no user: the first one's reason.
-func allFailed(failed []*wire.UserError) *wire.Error {
-	return refuse(failed[0].Reason, fmt.Sprintf("for none of the users; the first is %q", failed[0].UserId))
+// none answers when something was done for no user: clients are refused with the first one's reason, the app's server is told them all.
+func (op *groupOp) none(failed []*wire.UserError) (*wire.Response, *wire.Error, error) {
+	if op.s.server {
+		return op.response(failed), nil, nil
+	}
+	return nil, refuse(failed[0].Reason, fmt.Sprintf("for none of the users; the first is %q", failed[0].UserId)), nil
 }
 
 func (op *groupOp) kick(ids []string) (*wire.Response, *wire.Error, error) {
-	if op.operator.Role > roleAdmin {
+	if !op.s.server && op.operator.Role > roleAdmin {
 		return nil, refuse(codeNoAuthority, "only the owner and administrators remove members"), nil
 	}
 	var kicked []*store.GroupMember
@@ -100,14 +103,14 @@ func (op *groupOp) kick(ids []string) (*wire.Response, *wire.Error, error) {
 			return nil, nil, err
 		case member == nil:
 			failed = append(failed, &wire.UserError{UserId: userID, Reason: codeNotInGroup})
-		case member.Role <= op.operator.Role:
+		case !op.s.server && member.Role <= op.operator.Role:
 			failed = append(failed, &wire.UserError{UserId: userID, Reason: codeNoAuthority})
 		default:
 			kicked = append(kicked, member)
 		}
 	}
 	if len(kicked) == 0 {
-		return nil, allFailed(failed), nil
+		return op.none(failed)
 	}
 	if err := op.tip(tipKicked, kicked...); err != nil {
 		return nil, nil, err
@@ -116,6 +119,9 @@ func (op *groupOp) kick(ids []string) (*wire.Response, *wire.Error, error) {
 		if err := op.leave(member); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err := op.succeed(kicked); err != nil {
+		return nil, nil, err
 	}
 	return op.response(failed), nil, op.tellMembers(groupQuit, memberKicked, groupKicked)
 }

@@ -41,6 +41,8 @@ type session struct {
 	moves      *rate.Limiter // entries and exits of rooms
 	expiry     *time.Timer   // when the token ends
 	missed     atomic.Bool   // the client was too slow for a message of a room
+	server     bool          // it is the app's own server, for one Act
+	unaware    bool          // and the user's devices are not told of a message
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.
 	batch wire.EventBatch

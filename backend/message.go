@@ -283,15 +283,34 @@ func (op *sendOp) receivers() (*store.Conversation, []*store.User, error) {
 		op.pair = [2]*store.User{receiver, c.self}
 		return conv, op.pair[:], err
 	}
-	m, refused, err := c.joined(&wire.ConversationRef{Type: req.ConversationType, Id: req.ConversationId})
+	conv, refused, err := c.audience(req.ConversationId)
 	if op.refused = refused; refused != nil || err != nil {
 		return nil, nil, err
 	}
-	users, err := c.members(m.Conversation, maxSeq)
-	return m.Conversation, users, err
+	users, err := c.members(conv, maxSeq)
+	return conv, users, err
+}
+
+// audience returns the conversation of a group that the user may send to: a member, or the app's server in whomever's name.
+func (c *change) audience(groupID string) (*store.Conversation, *wire.Error, error) {
+	if !c.s.server {
+		m, refused, err := c.joined(&wire.ConversationRef{Type: store.ConversationGroup, Id: groupID})
+		if refused != nil || err != nil {
+			return nil, refused, err
+		}
+		return m.Conversation, nil, nil
+	}
+	op, refused, err := c.open(groupID)
+	if refused != nil || err != nil {
+		return nil, refused, err
+	}
+	return op.group.Conversation, nil, nil
 }
 
 const maxSeq = 1<<32 - 1
+
+// tellsOwn reports whether there may be a device of the user that does not know of what the session sends.
+func (s *session) tellsOwn() bool { return s.server || !s.app.Devices.single() }
 
 // tell puts the message into the feeds. Most messages are the same for all who receive them.
 func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *extras) error {
@@ -304,6 +323,9 @@ func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *ex
 	var shared *wire.Event
 	for _, u := range users {
 		own := u.ID == c.self.ID
+		if own && c.s.unaware {
+			continue
+		}
 		if extras.replies() {
 			e := &wire.Event{Message: at(m.Place), RepliedCount: extras.count(conv, u)}
 			if err := c.tell(u, m.Place, e); err != nil {
@@ -311,7 +333,7 @@ func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *ex
 			}
 			continue
 		}
-		if own && c.app.Devices.single() {
+		if own && !c.s.tellsOwn() {
 			continue
 		}
 		seq, err := c.AppendEvent(u, store.EventMessage, m.Place, m.Time, nil)

@@ -26,11 +26,11 @@ func (e *extras) replies() bool { return e != nil && e.root != nil }
 // prepare looks at what few messages have, before anything is written. It returns nil if there is nothing of that.
 func (op *sendOp) prepare() (*extras, error) {
 	c, m, req := &op.change, &op.message, op.req
-	if !req.HasReceipt && req.ReplyTo == 0 && len(req.MentionedUserIds) == 0 && !req.IsMentionAll && req.Type != typeCombine {
+	if !req.HasReceipt && req.ReplyTo == 0 && len(req.MentionedUserIds) == 0 && !req.IsMentionAll && req.Type != typeCombine && !c.s.server {
 		return nil, nil
 	}
 	e := new(extras)
-	more := &wire.Message{MentionedUserIds: unique(req.MentionedUserIds), IsMentionAll: req.IsMentionAll}
+	more := &wire.Message{MentionedUserIds: unique(req.MentionedUserIds), IsMentionAll: req.IsMentionAll, IsServerMessage: c.s.server}
 	if req.HasReceipt {
 		m.Flags |= store.FlagReceipt
 	}

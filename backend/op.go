@@ -34,6 +34,9 @@ func (a *attachment) view(s *session, id uint64, answer func(r *reader) (*wire.R
 		if err != nil {
 			return err
 		}
+		if u == nil {
+			u = nobody(s.key.app)
+		}
 		resp, refused, err = answer(&reader{Tx: tx, server: a.server, app: s.app, self: u})
 		return err
 	})
@@ -262,8 +265,13 @@ func (s *session) fence() *wire.Error {
 	return &wire.Error{Code: codeNotLogged, Message: "the session is over", SessionEnd: s.ending()}
 }
 
-// origin names the session's run in the events that it causes.
-func (s *session) origin() []byte { return []byte(s.instance[:4]) }
+// origin names the session's run in the events that it causes. What the app's server does is no run's own.
+func (s *session) origin() []byte {
+	if s.server {
+		return nil
+	}
+	return []byte(s.instance[:4])
+}
 
 // conversation returns the user's part in a conversation, which is nil if there is no conversation with that user yet.
 // Rooms are refused: nothing is kept of them.
@@ -286,6 +294,9 @@ func (r *reader) conversation(ref *wire.ConversationRef) (*store.Member, *wire.E
 			return nil, refuse(codeNoGroup, "there is no such group"), nil
 		}
 		return nil, nil, nil
+	}
+	if r.self.UserID == "" && c.Type == store.ConversationGroup {
+		return r.whole(c)
 	}
 	m, err := r.Member(c, r.self.ID)
 	if err == nil && m == nil {

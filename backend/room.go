@@ -241,21 +241,40 @@ func (rs *rooms) enter(s *session, req *wire.EnterRoomRequest, who *wire.UserInf
 		}
 	}
 	if r == nil {
-		r = &room{
-			server: rs.server,
-			key:    key,
-			name:   req.Room.Name,
-			delay:  time.Duration(req.DestroyDelay) * time.Second,
-			seats:  make(map[string]*seat),
-		}
-		rs.all[key] = r
-		rs.counts[key.app]++
+		r = rs.add(key, req)
 	}
 	resp := rs.seat(s, r, own, who)
 	if from != nil {
 		rs.take(from.room, []*seat{from}, 0)
 	}
 	return resp, nil
+}
+
+// add makes a room. The caller holds mu.
+func (rs *rooms) add(key roomKey, req *wire.EnterRoomRequest) *room {
+	r := &room{
+		server: rs.server,
+		key:    key,
+		name:   req.Room.Name,
+		delay:  time.Duration(req.DestroyDelay) * time.Second,
+		seats:  make(map[string]*seat),
+	}
+	rs.all[key] = r
+	rs.counts[key.app]++
+	return r
+}
+
+// schedule ends a room without members once its delay is over. The caller holds mu.
+func (rs *rooms) schedule(r *room) {
+	var doom *time.Timer
+	doom = time.AfterFunc(r.delay, func() {
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		if r.doom == doom && !rs.closed {
+			rs.delete(r)
+		}
+	})
+	r.doom = doom
 }
 
 // admit holds an entry against the limits. The caller holds mu.
@@ -378,15 +397,7 @@ func (rs *rooms) take(r *room, seats []*seat, ended int32) {
 		rs.delete(r)
 		return
 	}
-	var doom *time.Timer
-	doom = time.AfterFunc(r.delay, func() {
-		rs.mu.Lock()
-		defer rs.mu.Unlock()
-		if r.doom == doom && !rs.closed {
-			rs.delete(r)
-		}
-	})
-	r.doom = doom
+	rs.schedule(r)
 }
 
 // delete ends a room without members. The caller holds mu.

@@ -17,8 +17,12 @@ const (
 	maxRoomKicked = 50
 )
 
-// ErrNoRoom is why a Server can do nothing to a room.
-var ErrNoRoom = errors.New("backend: there is no such room")
+// Why a Server can do nothing to a room.
+var (
+	ErrNoRoom       = errors.New("backend: there is no such room")
+	ErrRoomExists   = errors.New("backend: the room exists already")
+	ErrTooManyRooms = errors.New("backend: the app has as many rooms as it may")
+)
 
 // queryRoomMembers answers who is in a room that the session's user is in.
 func (a *attachment) queryRoomMembers(s *session, id uint64, req *wire.QueryRoomMembersRequest) {

@@ -148,8 +148,11 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 		return nil, noRoom()
 	}
 	from := r.seats[s.key.id]
-	if from == nil || from.instance != s.instance {
+	if !s.server && (from == nil || from.instance != s.instance) {
 		return nil, notInRoom()
+	}
+	if s.server && !s.unaware {
+		from = nil // is told, too
 	}
 	if m := t.ids[key]; reliable && m != nil {
 		if !bytes.Equal(m.sum, sum) {
@@ -176,6 +179,7 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 		Priority:         req.Priority,
 		MentionedUserIds: unique(req.MentionedUserIds),
 		IsMentionAll:     req.IsMentionAll,
+		IsServerMessage:  s.server,
 	}
 	m.OrderKey = m.MessageId
 	if reliable {
@@ -183,7 +187,7 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 		m.MessageSeq = t.last
 		t.keep(&said{key: key, sum: sum, message: m})
 	}
-	if !full && len(r.members) > 1 {
+	if !full && (len(r.members) > 1 || s.server) {
 		push := &wire.Push{Transient: []*wire.Message{m}}
 		r.post(delivery{push: push, to: r.members, except: from, size: len(m.Content) + len(m.ExtendedData)})
 	}

@@ -85,7 +85,7 @@ type Server struct {
 	rooms  *rooms
 	gate   *gate
 	stop   context.CancelFunc
-	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, and what rooms push
+	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, Acts, and what rooms push
 
 	overload rate.Sometimes // bounds how often the log says that requests are refused
 
@@ -217,8 +217,8 @@ func (s *Server) enter(l Link) error {
 	return nil
 }
 
-// enterFiles counts a request for a file in, and reports whether it may be served: not if the server is shutting down.
-func (s *Server) enterFiles() bool {
+// begin counts a request in that comes over no attachment, and reports whether it may be served: not if the server is shutting down.
+func (s *Server) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.draining {

@@ -42,7 +42,7 @@ func unavailable(w http.ResponseWriter) {
 // a ReadHeaderTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.config.Media != nil && strings.Contains(r.URL.Path, "/media/") {
-		if !s.enterFiles() {
+		if !s.begin() {
 			unavailable(w)
 			return
 		}

@@ -112,22 +112,44 @@ func (tx *Tx) CountMembers(c *Conversation) (int64, error) {
 	return tx.number("SELECT count(*) FROM member WHERE conversation = ? AND gone = 0", c.ID)
 }
 
+// GroupsOf returns the groups of an app: those whose rows come behind after, up to limit.
+func (tx *Tx) GroupsOf(app uint32, after, limit int64) ([]*Group, error) {
+	ids, err := tx.places(`SELECT c.id FROM conversation c JOIN grp g ON g.conversation = c.id
+		WHERE c.app_id = ? AND c.type = 2 AND c.id > ? AND NOT g.dismissed ORDER BY c.id LIMIT ?`, app, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return tx.groupsAt(ids)
+}
+
+// CountGroups returns how many groups an app has.
+func (tx *Tx) CountGroups(app uint32) (int64, error) {
+	return tx.number("SELECT count(*) FROM conversation c JOIN grp g ON g.conversation = c.id WHERE c.app_id = ? AND c.type = 2 AND NOT g.dismissed", app)
+}
+
 // Groups returns the groups that a user is in: those whose rows come behind after, up to limit.
-func (tx *Tx) Groups(u *User, after, limit int64) (list []*Group, err error) {
+func (tx *Tx) Groups(u *User, after, limit int64) ([]*Group, error) {
 	ids, err := tx.places(`SELECT m.conversation FROM member m JOIN grp g ON g.conversation = m.conversation
 		WHERE m.user = ? AND m.conversation > ? AND m.gone = 0 AND NOT g.dismissed ORDER BY m.conversation LIMIT ?`, u.ID, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return tx.groupsAt(ids)
+}
+
+func (tx *Tx) groupsAt(ids []int64) (list []*Group, err error) {
 	for _, id := range ids {
+		c, err := tx.conversationAt(id)
 		if err != nil {
-			break
+			return nil, err
 		}
-		var c *Conversation
-		if c, err = tx.conversationAt(id); err != nil {
-			break
+		g, err := tx.GroupOf(c)
+		if err != nil {
+			return nil, err
 		}
-		var g *Group
-		if g, err = tx.GroupOf(c); g != nil {
+		if g != nil {
 			list = append(list, g)
 		}
 	}
-	return list, err
+	return list, nil
 }
