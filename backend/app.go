@@ -145,3 +145,12 @@ func (a *App) fill() error {
 	}
 	return a.Limits.fill()
 }
+
+// Limits returns an app's limits, with the defaults filled in, and false if there is no such app.
+func (s *Server) Limits(app uint32) (Limits, bool) {
+	a := s.apps[app]
+	if a == nil {
+		return Limits{}, false
+	}
+	return a.Limits, true
+}

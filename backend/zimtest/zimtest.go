@@ -21,6 +21,7 @@ import (
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/backend/media"
+	"github.com/zim-go/zim/backend/restapi"
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/memnet"
 	"github.com/zim-go/zim/token"
@@ -42,6 +43,8 @@ type Options struct {
 	App func(*backend.App)
 	// Config changes the rest of the backend's config. Nil leaves the documented defaults.
 	Config func(*backend.Config)
+	// API changes how the backend answers the Server API: see [Server.APIURL]. Nil leaves the documented defaults.
+	API func(*restapi.Config)
 	// Dir is where the backend keeps what it stores: a later Server goes on with it. Empty is a directory that ends with the test.
 	Dir string
 	// StoreCost is how much longer the backend's store takes for each thing that is stored: with a millisecond, it has time for a
@@ -61,6 +64,7 @@ type Server struct {
 	backend *backend.Server // guarded by mu; nil while it restarts
 	store   *store.Store    // guarded by mu
 	media   *media.Server   // guarded by mu
+	api     *restapi.API    // guarded by mu
 }
 
 // NewServer starts a backend, which ends when the test does: ZIMs that are made later must be destroyed before. Nil options
@@ -124,8 +128,16 @@ func (s *Server) Start() {
 		st.Close()
 		s.tb.Fatal(err)
 	}
+	answers := restapi.Config{Server: b, Secrets: map[uint32][]token.Secret{AppID: {Secret}}, FileURL: "http://localhost/v1/"}
+	if s.options.API != nil {
+		s.options.API(&answers)
+	}
+	api, err := restapi.New(answers)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
 	s.mu.Lock()
-	s.backend, s.store, s.media = b, st, files
+	s.backend, s.store, s.media, s.api = b, st, files, api
 	s.mu.Unlock()
 }
 
@@ -133,7 +145,7 @@ func (s *Server) Start() {
 func (s *Server) Stop() {
 	s.mu.Lock()
 	b, st, files := s.backend, s.store, s.media
-	s.backend, s.store, s.media = nil, nil, nil
+	s.backend, s.store, s.media, s.api = nil, nil, nil, nil
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -167,13 +179,22 @@ func (s *Server) Broadcast(senderUserID string, content zim.Content) {
 	}
 }
 
-// ServeHTTP passes on to the backend.
+// APIURL is the base URL of the Server API, as a client from [Server.Client] reaches it. What it is asked must be signed with [Secret].
+func (s *Server) APIURL() string { return "http://localhost/" }
+
+// ServeHTTP passes on to the backend: to its Server API what is for the path /.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if b := s.Backend(); b != nil {
+	s.mu.Lock()
+	b, api := s.backend, s.api
+	s.mu.Unlock()
+	switch {
+	case b == nil:
+		http.Error(w, "restarting", http.StatusServiceUnavailable)
+	case r.URL.Path == "/":
+		api.ServeHTTP(w, r)
+	default:
 		b.ServeHTTP(w, r)
-		return
 	}
-	http.Error(w, "restarting", http.StatusServiceUnavailable)
 }
 
 // InProcess returns a transport that calls the backend.

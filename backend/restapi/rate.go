@@ -1,0 +1,71 @@
+package restapi
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A limit is how often an action may be called for an app, or if its input is weighed, for what that names.
+type limit struct {
+	perSecond float64 // in the long run, and so many at once, but one at least
+	perDay    int     // beside it; zero is no limit
+	code      int     // of the refusal
+}
+
+// The documented limits.
+var (
+	usual         = limit{perSecond: 20, code: codeAppRate}
+	toMany        = limit{perSecond: 10, code: codeAppRate}
+	toAll         = limit{perSecond: 1, perDay: 100, code: codeBroadcastRate}
+	registering   = limit{perSecond: 20, code: codeRegisterRate}
+	creatingGroup = limit{perSecond: 20, code: codeCreateGroupRate}
+	kicking       = limit{perSecond: 20, code: codeKickRate}
+	listing       = limit{perSecond: 20, code: codeMemberListRate}
+	listingGroups = limit{perSecond: 1, code: codeGroupListRate}
+	perGroup      = limit{perSecond: 1, code: codeGroupRoomRate}
+	perRoom       = limit{perSecond: 5, code: codeGroupRoomRate}
+)
+
+// A weighed input says what it counts for: n of the calls for key, which is empty for the app as a whole.
+type weighed interface{ weigh() (key string, n int) }
+
+type limitKey struct {
+	app         uint32
+	action, key string
+	day         bool
+}
+
+// maxLimiters is how many are remembered before all are forgotten.
+const maxLimiters = 100_000
+
+type limiters struct {
+	mu  sync.Mutex
+	all map[limitKey]*rate.Limiter // guarded by mu
+}
+
+// allow counts n calls, and reports whether they are within the limit.
+func (l *limiters) allow(app uint32, action, key string, limit limit, n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limit.perDay > 0 {
+		day := l.get(limitKey{app, action, key, true}, rate.Every(24*time.Hour/time.Duration(limit.perDay)), limit.perDay)
+		if !day.AllowN(time.Now(), n) {
+			return false
+		}
+	}
+	return l.get(limitKey{app, action, key, false}, rate.Limit(limit.perSecond), max(int(limit.perSecond), 1)).AllowN(time.Now(), n)
+}
+
+func (l *limiters) get(key limitKey, perSecond rate.Limit, burst int) *rate.Limiter {
+	found := l.all[key]
+	if found == nil {
+		if l.all == nil || len(l.all) >= maxLimiters {
+			l.all = make(map[limitKey]*rate.Limiter)
+		}
+		found = rate.NewLimiter(perSecond, burst)
+		l.all[key] = found
+	}
+	return found
+}
