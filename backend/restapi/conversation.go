@@ -2,6 +2,7 @@ package restapi
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/zim-go/zim/wire"
@@ -207,14 +208,17 @@ func setConvMark(c *call, in *markIn) (any, *failure) {
 	out := markOut{[]userMarkError{}}
 	done := 0
 	for _, info := range in.ConvMarkInfoList {
+		if len(info.SetMarkC2c) > 100 || len(info.SetMarkGroup) > 100 {
+			return nil, badInput("up to 100 conversations of a user are marked at once")
+		}
+	}
+	for _, info := range in.ConvMarkInfoList {
 		failedHere := userMarkError{UserId: info.UserId, FailList: []markError{}}
 		items := 0
 		for convType, marks := range map[int32]map[string]markContent{convPeer: info.SetMarkC2c, convGroup: info.SetMarkGroup} {
-			if len(marks) > 100 {
-				return nil, badInput("up to 100 conversations of a user are marked at once")
-			}
-			for id, mark := range marks {
+			for _, id := range slices.Sorted(maps.Keys(marks)) {
 				items++
+				mark := marks[id]
 				f := badInput("marks are 1 to 30")
 				if mark.MarkContent >= 1 && mark.MarkContent <= 30 {
 					_, f = c.change(info.UserId, &wire.ChangeConversationsRequest{

@@ -126,18 +126,18 @@ func inviteUsersIntoGroup(c *call, in *inviteIn) (any, *failure) {
 
 // groupUsers does something with users of a group. It returns why it failed for some, and how many there were.
 func (c *call) groupUsers(in *groupIn, action wire.GroupUsersRequest_Action, ids []string) (errs []userError, n int, f *failure) {
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	if len(ids) == 0 {
 		return nil, 0, badInput("the users are missing")
 	}
 	resp, f := c.do(in.FromUserId, &wire.Request{Body: &wire.Request_GroupUsers{GroupUsers: &wire.GroupUsersRequest{
-		GroupId: in.GroupId, Action: action, UserIds: ids,
+		GroupId: in.GroupId, Action: action, UserIds: slices.Clone(ids),
 	}}}, nil)
 	if f != nil {
 		return nil, 0, f
 	}
 	special := map[int32]int{6000011: codeUserUnregistered, 6000521: codeTargetNotInGroup}
-	return itemErrors(resp.GetGroup().GetFailed(), special), len(ids), nil
+	different := slices.Compact(slices.Sorted(slices.Values(ids)))
+	return itemErrors(resp.GetGroup().GetFailed(), special), len(different), nil
 }
 
 type kickIn struct {

@@ -47,13 +47,7 @@ func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMe
 		return nil, f
 	}
 	limits, _ := c.server().Limits(c.app)
-	limit := map[int64]int{
-		typeCommand: limits.CommandSize, typeBarrage: limits.BarrageSize, typeCustom: limits.CustomSize,
-		typeMultiple: max(limits.TextSize, maxMultiple),
-	}[in.MessageType]
-	if limit == 0 {
-		limit = limits.TextSize
-	}
+	limit := sizeLimit(&limits, in.MessageType)
 	switch {
 	case text == "":
 		return nil, badInput("the Message is missing")
@@ -77,6 +71,21 @@ func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMe
 		Type: int32(in.MessageType), Content: content, ExtendedData: body.ExtendedData, Priority: int32(in.Priority),
 		HasReceipt: body.HasReceipt == 1, DisableUnreadMessageCount: in.SendMsgOptions.NoUnread, PushConfig: body.push(),
 	}, nil
+}
+
+// sizeLimit returns how many bytes the Message of a type may have.
+func sizeLimit(l *backend.Limits, typ int64) int {
+	switch typ {
+	case typeCommand:
+		return l.CommandSize
+	case typeBarrage:
+		return l.BarrageSize
+	case typeCustom:
+		return l.CustomSize
+	case typeMultiple:
+		return max(l.TextSize, maxMultiple)
+	}
+	return l.TextSize
 }
 
 // newLocalID makes the ID of a message. It begins with the time, so that later ones sort behind earlier ones, as those of clients do.
@@ -362,7 +371,7 @@ func (c *call) editedContent(in *editIn, m *wire.Message) ([]byte, *failure) {
 		sub = in.SubMsgType
 	}
 	limits, _ := c.server().Limits(c.app)
-	if limit := max(limits.TextSize, limits.CustomSize); m.Type != typeMultiple && len(text) > limit {
+	if len(text) > sizeLimit(&limits, int64(m.Type)) {
 		return nil, fail(codeMessageTooBig, "the Message is too long")
 	}
 	return encode(int64(m.Type), sub, text, searched(m.Type, m.Content))

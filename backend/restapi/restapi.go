@@ -150,10 +150,10 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, entry *Entry) (any,
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) (tree, *failure) {
-	// Handlers of tests have no deadlines.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, &failure{code: gwBody, message: "the body can't be read", status: http.StatusBadRequest}
-	}
+	// Beside those of the http.Server, which may end before the body does and would cut the answer off. Tests may have none.
+	deadlines := http.NewResponseController(w)
+	deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
+	deadlines.SetWriteDeadline(time.Now().Add(2 * bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -26,6 +26,25 @@ func (f *appFlags) secret() (token.Secret, error) {
 	return readSecret("app-secret", f.AppSecretFile, "ZIM_APP_SECRET")
 }
 
+// secretSource names where the secret is.
+func (f *appFlags) secretSource() string {
+	if f.AppSecretFile != "" {
+		return f.AppSecretFile
+	}
+	return "$ZIM_APP_SECRET"
+}
+
+// secrets returns the current secret, which is given, and the previous one, as far as there are any.
+func (f *serviceFlags) secrets(current token.Secret) (list []token.Secret, err error) {
+	previous, err := readSecret("app-secret-previous", f.AppSecretPreviousFile, "ZIM_APP_SECRET_PREVIOUS")
+	for _, s := range []token.Secret{current, previous} {
+		if s != "" {
+			list = append(list, s)
+		}
+	}
+	return list, err
+}
+
 // readSecret returns the secret in a file or an environment variable, or nothing if there is neither.
 func readSecret(name, file, variable string) (token.Secret, error) {
 	value, source := os.Getenv(variable), "$"+variable
@@ -64,14 +83,9 @@ type serviceFlags struct {
 // app returns the app. Its current secret is given, so that one can be made up.
 func (f *serviceFlags) app(secret token.Secret) (backend.App, error) {
 	config := token.Config{AppID: f.AppID, RejectCBC: f.RejectCBC}
-	previous, err := readSecret("app-secret-previous", f.AppSecretPreviousFile, "ZIM_APP_SECRET_PREVIOUS")
-	if err != nil {
+	var err error
+	if config.Secrets, err = f.secrets(secret); err != nil {
 		return backend.App{}, err
-	}
-	for _, s := range []token.Secret{secret, previous} {
-		if s != "" {
-			config.Secrets = append(config.Secrets, s)
-		}
 	}
 	if f.JWTKeyFile != "" {
 		key, err := readPublicKey(f.JWTKeyFile)

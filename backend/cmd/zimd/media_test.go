@@ -147,7 +147,7 @@ func TestSlowTransfers(t *testing.T) {
 		srv := zimtest.NewServer(t, nil)
 		srv.Register("bob")
 		listener := memnet.Listen()
-		web := newWeb(srv.Backend(), slog.New(slog.DiscardHandler))
+		web := newWeb(srv.Backend(), nil, slog.New(slog.DiscardHandler))
 		var patches, gets atomic.Int32
 		routes := web.Handler
 		web.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -151,7 +151,7 @@ func TestUnhealthy(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	newWeb(b, new(serveCmd).logger(w)).Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	newWeb(b, nil, new(serveCmd).logger(w)).Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 	if w.Code != http.StatusServiceUnavailable || w.Body.String() != backend.ErrDraining.Error()+"\n" {
 		t.Errorf("%d, %q", w.Code, w.Body)
 	}

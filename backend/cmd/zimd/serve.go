@@ -22,6 +22,7 @@ type serveCmd struct {
 
 	serviceFlags
 	mediaFlags
+	apiFlags
 
 	DB              string        `name:"db" help:"The database, one file; it is made if there is none. Default zim.db, with --dev a temporary one." placeholder:"PATH" env:"ZIM_DB"`
 	ShutdownTimeout time.Duration `help:"How long finishing may take after SIGINT or SIGTERM." default:"10s" env:"ZIM_SHUTDOWN_TIMEOUT"`
@@ -79,7 +80,11 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	web := newWeb(b, log)
+	api, err := c.api(b, secret, url, log)
+	if err != nil {
+		return err
+	}
+	web := newWeb(b, api, log)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(ln) }()
 	defer c.finish(b, web, log)
@@ -90,7 +95,7 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 		if err := b.Register(d.appID, d.users...); err != nil {
 			return err
 		}
-		if err := d.print(stdout, url); err != nil {
+		if err := d.print(stdout, url, c.apiURL(url)); err != nil {
 			return fmt.Errorf("--dev: %w", err)
 		}
 	}
@@ -119,12 +124,15 @@ func (c *serveCmd) database() (path string, remove func(), err error) {
 	return filepath.Join(dir, "zim.db"), func() { os.RemoveAll(dir) }, nil
 }
 
-// newWeb returns the HTTP server. What is beyond the WebSocket's handshake has deadlines of its own, and so have files, which take as
+// newWeb returns the HTTP server, with the Server API unless it is nil. What is beyond the WebSocket's handshake has deadlines of its own, and so have files, which take as
 // long as they get on.
-func newWeb(b *backend.Server, log *slog.Logger) *http.Server {
+func newWeb(b *backend.Server, api http.Handler, log *slog.Logger) *http.Server {
 	routes := http.NewServeMux()
 	for _, path := range []string{"/v1", "/v1/{$}", "/v1/media/"} {
 		routes.Handle(path, b)
+	}
+	if api != nil {
+		routes.Handle("/{$}", api)
 	}
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := b.Healthy(); err != nil {

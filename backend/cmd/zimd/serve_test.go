@@ -61,7 +61,6 @@ func TestDev(t *testing.T) {
 		body   string
 	}{
 		"/healthz":      {200, "ok\n"},
-		"/":             {404, "404 page not found\n"},
 		"/debug/pprof/": {404, "404 page not found\n"},
 		"/v1/more":      {404, "404 page not found\n"},
 	} {
