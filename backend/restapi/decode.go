@@ -34,7 +34,7 @@ func parseJSON(body []byte) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.Token(); err != io.EOF {
+	if _, err := p.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the object")
 	}
 	object, ok := v.(tree)
