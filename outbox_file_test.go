@@ -119,6 +119,7 @@ func TestOneZIMHasTheOutbox(t *testing.T) {
 		if !errors.Is(err, zim.ErrDatabaseOpenDatabaseError) || !strings.Contains(err.Error(), "another process or ZIM uses the directory") {
 			t.Errorf("while another ZIM has it: got %v", err)
 		}
+		synctest.Wait()
 		if got := len(ft.Sends()); got != 1 {
 			t.Errorf("got %d sends, want 1", got)
 		}
