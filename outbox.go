@@ -207,6 +207,9 @@ func (s *session) answered(o *outgoing, try int, resp *wire.Response, err error)
 		out.err = unknown(&Error{Code: ErrNetworkRspProtoParseError, Message: "the answer has no acknowledgment"})
 	case errors.Is(err, errors.ErrUnsupported):
 		out.err = &Error{Code: ErrCommonUnsupportedRequest, Err: err}
+	case errors.Is(err, transport.ErrOutcomeUnknown):
+		// Another try could store it twice. Only who sent it can decide that.
+		out.err = unknown(&Error{Code: ErrCommonIMServerDisconnect, Err: err})
 	case o.reliable:
 		// The connection broke. The message stays where it is and is sent again on the next one.
 		return

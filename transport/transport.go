@@ -28,6 +28,12 @@ var ErrProtocol = errors.New("transport: the service broke the protocol")
 // Dialer are taken for passing: it is tried again.
 var ErrMisconfigured = errors.New("transport: the dialer can't work as it is configured")
 
+// ErrOutcomeUnknown is wrapped by the error of a request that the service may or may not have done, and that is not safe to repeat: there was no
+// answer that says which, and the service would not know the request again. The SDK reports a message that ends so as unknown, and never
+// sends it again by itself. A transport whose service knows a message again by its local ID doesn't use it: there, any other error leaves the
+// message to the next connection.
+var ErrOutcomeUnknown = errors.New("transport: it is unknown whether the service has done it")
+
 // A Dialer reaches a ZIM service. It is used by many goroutines and many ZIMs at once.
 type Dialer interface {
 	// Dial makes a new attachment to the service. ctx bounds only the dialing: the Conn lives on after it ended.
