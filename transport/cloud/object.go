@@ -1,0 +1,89 @@
+package cloud
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+)
+
+// An object is a JSON object of the service's. Keys count exactly as they are written. What is missing, null or of another type is zero, but
+// a number may be written as text, and an ID as a number: the service does both. Numbers have all of their digits.
+type object map[string]any
+
+var errNoObject = errors.New("cloud: what came is no JSON object")
+
+// parse reads one object, and nothing behind it.
+func parse(b []byte) (object, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var o object
+	if err := d.Decode(&o); err != nil || o == nil {
+		return nil, errNoObject // the cause would quote what came
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errNoObject
+	}
+	return o, nil
+}
+
+func (o object) text(key string) string {
+	switch v := o[key].(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// num returns a whole number. One beyond what an int64 holds, as an ID may be, keeps its bits.
+func (o object) num(key string) int64 {
+	text := o.text(key)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return int64(n)
+	}
+	return 0
+}
+
+// small is num for what fits into 32 bits: what doesn't is the nearest that does.
+func (o object) small(key string) int32 {
+	return int32(min(max(o.num(key), math.MinInt32), math.MaxInt32))
+}
+
+// millis returns a time in milliseconds. Some are in seconds, which can be told by how large they are.
+func (o object) millis(key string) int64 {
+	n := o.num(key)
+	if n > -1e11 && n < 1e11 {
+		return n * 1000
+	}
+	return n
+}
+
+func (o object) object(key string) object {
+	v, _ := o[key].(map[string]any)
+	return v
+}
+
+func (o object) objects(key string) (list []object) {
+	items, _ := o[key].([]any)
+	for _, item := range items {
+		if v, ok := item.(map[string]any); ok {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// failures reads the list of those for whom something failed.
+func (o object) failures(key string) (list []Failure) {
+	for _, item := range o.objects(key) {
+		list = append(list, Failure{UserID: item.text("UserId"), Code: item.num("SubCode")})
+	}
+	return list
+}

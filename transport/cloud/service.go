@@ -1,0 +1,166 @@
+// Package cloud is the transport to the real ZIM service, through the documented API and callbacks that it has for servers.
+//
+// A [Service] stands for one app at the service. Any number of ZIMs share it, one for each bot or user:
+//
+//	service := &cloud.Service{AppID: appID, ServerSecret: secret}
+//	bot, err := zim.New(zim.AppConfig{AppID: appID, Transport: service})
+//	err = bot.Login(ctx, "@RBT#helper", &zim.LoginConfig{Token: "-"})
+//
+// # Logging in
+//
+// A login registers its user, as a bot if the ID begins with @RBT#, or finds that it is registered. The service knows no sessions of such users:
+// they look absent to others, nobody is kicked out, and the token is not looked at (it may be any text but the empty one). LoginConfig.UserName is
+// set; the custom status has no counterpart. Who has the app's ServerSecret can be any user.
+//
+// # What works
+//
+// docs/mapping.md says it for each method; the others fail with [errors.ErrUnsupported]. Some differ:
+//
+//   - A message that was sent has no time of the service's, and one to a room neither ID nor number. Files must be given by URL. Mentions can't be
+//     sent, nor can replies and combined messages.
+//   - Nobody reads how much is unread, what is pinned, muted or marked: conversations have their ID, type, last message and order.
+//   - History goes from new messages to old ones only, without reactions, receipts and quotes.
+//   - A room is entered in this process alone: others don't see it.
+//   - The service checks no permissions. This package refuses to dismiss a group unless the user owns it, to remove others unless the user is the owner or
+//     an administrator, and to join a group that isn't open.
+//
+// # Sending, when an answer is missing
+//
+// The service would not know a message again that is sent twice. So a send without an answer, or with one that leaves it open whether it was
+// done, ends with zim.ErrOutcomeUnknown, and nothing repeats it by itself. Each message carries its local ID behind its extended data: a line break, "zim:" and the 16
+// bytes in unpadded URL-safe Base64, 27 bytes together, for which the limit of 1024 bytes must have room. Messages that come lose it again. By it, a
+// send with MessageSendConfig.Retry looks for the message among the newest 100 of the conversation before it sends it again, and [Service.CheckSent] tells
+// whether it is there.
+//
+// # Rates
+//
+// Requests wait for their turn, by action and for some also by group or room, as the documentation limits them for the whole app. When the service
+// refuses one because others use the same quota, nothing of its kind is sent for a second. What would have to wait for longer than its context allows
+// fails with zim.ErrCommonTriggerServerFrequencyLimit.
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zim-go/zim/token"
+	"github.com/zim-go/zim/transport"
+)
+
+// A Region is where the service is reached.
+type Region string
+
+// The regions that there are. The nearest to this program is the best.
+const (
+	RegionAny        Region = "" // the service chooses
+	RegionShanghai   Region = "sha"
+	RegionHongKong   Region = "hkg"
+	RegionFrankfurt  Region = "fra"
+	RegionCalifornia Region = "lax"
+	RegionMumbai     Region = "bom"
+	RegionSingapore  Region = "sgp"
+)
+
+// A Service is an app at the ZIM service. It implements [transport.Dialer], and all of its methods may be called concurrently. Its fields must
+// not be changed once it is in use, nor may it be copied.
+//
+// The methods that do something at the service wait for their turn, fail with an [*Error] for a refusal, with an error that wraps
+// [transport.ErrOutcomeUnknown] if they are not safe to repeat and may have been done, and with ctx's error.
+type Service struct {
+	AppID        uint32       // required
+	ServerSecret token.Secret // signs requests. Required
+
+	// CallbackSecret verifies what the service sends, and PreviousCallbackSecret the same while the secret is being replaced. Empty verifies nothing.
+	CallbackSecret         token.Secret
+	PreviousCallbackSecret token.Secret
+
+	Region  Region // ignored if BaseURL is set
+	BaseURL string // another service that has the same API, such as our backend. Empty: the real one
+
+	HTTPClient *http.Client // nil means one of its own. Redirects are never followed
+	Logger     *slog.Logger // never gets secrets, content or URLs. Nil discards
+
+	// Operator is a registered user in whose name users are brought into groups that they join: the service has no other way. Empty means that
+	// JoinGroup is not supported.
+	Operator string
+
+	// OnModeration decides whether a message that a client sends may be sent. Nil lets all pass.
+	OnModeration func(ctx context.Context, m *Moderation) Verdict
+
+	calls  callState
+	events eventState
+}
+
+// callState is what requests share.
+type callState struct {
+	once   sync.Once
+	err    error // the configuration is wrong
+	base   *url.URL
+	client *http.Client
+	limits limits
+	offset atomic.Int64 // how much later the service's clock is, in nanoseconds
+}
+
+// start checks the configuration, once.
+func (s *Service) start() (*callState, error) {
+	st := &s.calls
+	st.once.Do(func() { st.err = s.configure(st) })
+	return st, st.err
+}
+
+func (s *Service) configure(st *callState) error {
+	wrong := func(what string) error { return fmt.Errorf("cloud: %s: %w", what, transport.ErrMisconfigured) }
+	if s.AppID == 0 || s.ServerSecret == "" {
+		return wrong("AppID or ServerSecret is missing")
+	}
+	base := s.BaseURL
+	if base == "" {
+		host := "zim-api"
+		if strings.Trim(string(s.Region), "abcdefghijklmnopqrstuvwxyz") != "" {
+			return wrong("Region is none")
+		}
+		if s.Region != RegionAny {
+			host += "-" + string(s.Region)
+		}
+		base = "https://" + host + ".zego.im/"
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return wrong("BaseURL is no URL of http or https")
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	client := &http.Client{}
+	if s.HTTPClient != nil {
+		client = new(*s.HTTPClient)
+	}
+	// Whoever gets a signed URL can use it.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	st.base, st.client = u, client
+	return nil
+}
+
+func (s *Service) log() *slog.Logger {
+	if s.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Logger
+}
+
+// Dial implements [transport.Dialer]. It reaches nothing: the first request does. It fails with [transport.ErrMisconfigured].
+func (s *Service) Dial(ctx context.Context) (transport.Conn, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if _, err := s.start(); err != nil {
+		return nil, err
+	}
+	return newConn(s), nil
+}

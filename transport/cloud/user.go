@@ -1,0 +1,102 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/zim-go/zim/transport"
+	"github.com/zim-go/zim/wire"
+)
+
+// heartbeatInterval is how often the SDK reports what was handled at the latest. Nothing goes over the network.
+const heartbeatInterval = time.Minute
+
+// userExists is the code for a user who is there already.
+const userExists = 660700002
+
+// login registers the user, or finds that it is registered.
+func (c *conn) login(ctx context.Context, req *wire.LoginRequest) (*wire.Response, error) {
+	if req.AppId != c.s.AppID {
+		return nil, refused{6000003, "the app ID is not the Service's"}
+	}
+	c.mu.Lock()
+	again := c.logging
+	c.logging = true
+	c.mu.Unlock()
+	if again {
+		return nil, refused{6000111, "a user is logged in"}
+	}
+	if err := c.s.ensure(ctx, req); err != nil {
+		c.mu.Lock()
+		c.logging = false
+		c.mu.Unlock()
+		return nil, err
+	}
+	stream := c.s.inbox().attach(req.UserId)
+	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		stream.close()
+		return nil, c.ctx.Err()
+	}
+	c.user, c.stream = req.UserId, stream
+	close(c.ready)
+	c.mu.Unlock()
+	at, last := c.stream.positions()
+	return &wire.Response{Body: &wire.Response_Login{Login: &wire.LoginResponse{
+		Position: at, Last: last, HeartbeatIntervalMs: heartbeatInterval.Milliseconds(), ServerTimeMs: c.s.now().UnixMilli(),
+	}}}, nil
+}
+
+// now is what the service's clock shows, as far as that is known.
+func (s *Service) now() time.Time { return time.Now().Add(time.Duration(s.calls.offset.Load())) }
+
+// ensure makes sure that a user exists, and has the name that the login gives.
+func (s *Service) ensure(ctx context.Context, req *wire.LoginRequest) error {
+	a := userRegister
+	if strings.HasPrefix(req.UserId, "@RBT#") {
+		a = robotRegister
+	}
+	failed, err := s.register(ctx, a, []User{{ID: req.UserId, Name: req.UserName}})
+	if err != nil {
+		return err
+	}
+	for _, f := range failed {
+		if f.Code != userExists {
+			return &Error{Action: a.name, Code: f.Code}
+		}
+		if req.UserName != "" {
+			return s.rename(ctx, req.UserId, req.UserName)
+		}
+	}
+	return nil
+}
+
+func (s *Service) rename(ctx context.Context, userID, name string) error {
+	answer, err := s.call(ctx, modifyUserInfo, "", object{"UserInfo": []object{{"UserId": userID, "UserName": name}}})
+	failed, err := batch(answer, err, "ErrorList")
+	if err == nil && len(failed) > 0 {
+		err = &Error{Action: modifyUserInfo.name, Code: failed[0].Code}
+	}
+	return err
+}
+
+func (c *conn) logout(req *wire.LogoutRequest) *wire.Response {
+	c.stream.handled(req.Handled)
+	return &wire.Response{Body: &wire.Response_Logout{Logout: new(wire.LogoutResponse)}}
+}
+
+func (c *conn) heartbeat(req *wire.HeartbeatRequest) *wire.Response {
+	return &wire.Response{Body: &wire.Response_Heartbeat{Heartbeat: &wire.HeartbeatResponse{Last: c.stream.handled(req.Handled)}}}
+}
+
+// batch returns for whom a call failed that is about many: also if that is everybody, when the answer is a refusal with a list.
+func batch(answer object, err error, key string) ([]Failure, error) {
+	failed := answer.failures(key)
+	if _, refused := errors.AsType[*Error](err); refused && len(failed) > 0 && !errors.Is(err, transport.ErrOutcomeUnknown) {
+		return failed, nil
+	}
+	return failed, err
+}
