@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -111,6 +112,41 @@ func TestRatePerGroup(t *testing.T) {
 		}
 		if took := time.Since(start); took < time.Second || took > 2*time.Second {
 			t.Errorf("the second of a group came after %v, want a second", took)
+		}
+	})
+}
+
+// What is asked for by numbers counts by them.
+func TestRateOfNumberedMessages(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		z := login(t, s, "alice")
+		start := time.Now()
+		for range 4 {
+			if _, err := z.QueryMessages(t.Context(), zim.Peer("bob"), []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took < time.Second-time.Millisecond || took > 1100*time.Millisecond {
+			t.Errorf("40 messages took %v, want a second after the first 20", took)
+		}
+	})
+}
+
+// Nothing that nobody may know is in the log.
+func TestLog(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		var log strings.Builder
+		s.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		g.onRaw("DeleteAllFriends", func(http.ResponseWriter) { panic(http.ErrAbortHandler) })
+		g.on("SendMessageToAllUsers", failure(660300005))
+		s.DeleteAllFriends(t.Context(), "u", true)
+		s.SendTextToAllUsers(t.Context(), "u", "what nobody else may read")
+		if n := strings.Count(log.String(), "an action is repeated"); n != 4 {
+			t.Errorf("%d lines, want 4", n)
+		}
+		quiet(t, errors.New(log.String()))
+		if strings.Contains(log.String(), "may read") {
+			t.Error("the log has the text of a message")
 		}
 	})
 }

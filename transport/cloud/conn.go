@@ -105,7 +105,7 @@ func (c *conn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response
 		return nil, ctx.Err()
 	case req.GetSendMessage() != nil:
 		// It is known that the message was not sent. Without an answer, the SDK would wait for another connection, and there is none.
-		return &wire.Response{Error: &wire.Error{Code: codeNotSent, Message: err.Error(), RetryAfterMs: penalty.Milliseconds()}}, nil
+		return &wire.Response{Error: refusal(notSent(err.Error()))}, nil
 	}
 	return nil, err
 }
@@ -146,7 +146,7 @@ func (c *conn) run() {
 		resp, err := c.RoundTrip(ctx, r.req)
 		cancel()
 		if r.req.GetSendMessage() != nil && err != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, transport.ErrOutcomeUnknown) {
-			resp, err = &wire.Response{Error: refusal(errLimited)}, nil
+			resp, err = &wire.Response{Error: refusal(notSent("its turn did not come in time"))}, nil
 		}
 		r.done(resp, err)
 	}
@@ -169,7 +169,7 @@ func (c *conn) handle(ctx context.Context, req *wire.Request) (*wire.Response, e
 	select {
 	case <-c.ready:
 	default:
-		return nil, refused{6000121, "the first request is a login"}
+		return nil, refused{code: 6000121, why: "the first request is a login"}
 	}
 	switch b := req.Body.(type) {
 	case *wire.Request_Logout:
@@ -241,16 +241,24 @@ func unsupported(why string) error { return fmt.Errorf("cloud: %s: %w", why, err
 
 // A refused is a refusal of this package's own, with a documented ZIM code.
 type refused struct {
-	code int32
-	why  string
+	code  int32
+	why   string
+	later bool // it may go well the next time
 }
+
+// notSent is the refusal of a message that was not sent this time, and of which nothing else is known.
+func notSent(why string) error { return refused{codeNotSent, why, true} }
 
 func (r refused) Error() string { return "cloud: " + r.why }
 
 // refusal returns what an error says to the SDK, or nil if it is no refusal.
 func refusal(err error) *wire.Error {
 	if r, ok := errors.AsType[refused](err); ok {
-		return &wire.Error{Code: r.code, Message: r.why}
+		w := &wire.Error{Code: r.code, Message: r.why}
+		if r.later {
+			w.RetryAfterMs = penalty.Milliseconds()
+		}
+		return w
 	}
 	if errors.Is(err, errLimited) {
 		return &wire.Error{Code: codeTooMany, Message: err.Error(), RetryAfterMs: penalty.Milliseconds()}

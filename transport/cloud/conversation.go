@@ -229,7 +229,7 @@ func firstFailure(a *action, answer object, err error) error {
 
 func (c *conn) mark(ctx context.Context, list []Conversation, m *wire.ConversationMark) ([]*wire.ConversationRef, error) {
 	if m.GetMark() < 1 || m.GetMark() > maxMark {
-		return nil, refused{codeInvalid, "the service has marks 1 to 30"}
+		return nil, refused{code: codeInvalid, why: "the service has marks 1 to 30"}
 	}
 	peers, groups := object{}, object{}
 	for _, w := range list {

@@ -138,9 +138,9 @@ func (c *conn) joinGroup(ctx context.Context, id string) error {
 	switch g.JoinMode {
 	case 0:
 	case 1:
-		return refused{6000543, "the group must be applied to"}
+		return refused{code: 6000543, why: "the group must be applied to"}
 	default:
-		return refused{6000542, "nobody may join the group"}
+		return refused{code: 6000542, why: "nobody may join the group"}
 	}
 	failed, err := c.invite(ctx, c.s.Operator, id, []string{c.user})
 	if err == nil && len(failed) > 0 {
@@ -176,10 +176,10 @@ func (c *conn) mayManage(ctx context.Context, id string, role int32) error {
 		return err
 	}
 	if len(list) == 0 {
-		return refused{6000521, "the user is not in the group"}
+		return refused{code: 6000521, why: "the user is not in the group"}
 	}
 	if list[0].Role < owner || list[0].Role > role {
-		return refused{6000541, "the user's role in the group forbids this"}
+		return refused{code: 6000541, why: "the user's role in the group forbids this"}
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func (c *conn) keep(w Conversation, oldest, next int64) {
 // numbered reads messages by their numbers, in their order. What the user has deleted is left out.
 func (c *conn) numbered(ctx context.Context, w Conversation, seqs []int64) (list []*wire.Message, err error) {
 	if len(seqs) > maxSeqs {
-		return nil, refused{codeInvalid, "more than 20 messages are asked for by their numbers"}
+		return nil, refused{code: codeInvalid, why: "more than 20 messages are asked for by their numbers"}
 	}
 	ref := w.ref()
 	answer, err := c.s.call(ctx, queryMessagesByMsgSeq, "", object{"FromUserId": c.user, "ConvId": ref.Id, "ConvType": ref.Type, "MsgSeqList": seqs})

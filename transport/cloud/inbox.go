@@ -12,10 +12,10 @@ import (
 
 // This file is the least that a Conn needs: users get no events yet.
 
-// A Moderation is a message that waits for a decision.
+// A Moderation will be a message that waits for a decision.
 type Moderation struct{}
 
-// A Verdict decides whether a message may be sent.
+// A Verdict will decide whether a message may be sent.
 type Verdict int
 
 type eventState struct {

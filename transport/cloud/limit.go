@@ -54,7 +54,7 @@ func (l *limits) take(k bucketKey) *bucket {
 		case k.key != "":
 			b.lim = rate.NewLimiter(k.action.perKey, 1)
 		case k.action.counted != "":
-			b.lim.SetBurst(int(k.action.rate)) // a full request must fit
+			b.lim = rate.NewLimiter(k.action.rate, int(k.action.rate)) // a full request must fit
 		}
 		if l.buckets == nil {
 			l.buckets = make(map[bucketKey]*bucket)

@@ -57,13 +57,16 @@ func (c *conn) send(ctx context.Context, m *wire.SendMessageRequest) (*wire.Resp
 	}
 	extended := wrap(m.ExtendedData, m.LocalMessageId)
 	if len(extended) > maxExtended {
-		return nil, refused{codeInvalid, "with the message's local ID, the extended data has more than 1024 bytes"}
+		return nil, refused{code: codeInvalid, why: "with the message's local ID, the extended data has more than 1024 bytes"}
 	}
 	if m.Again && m.ConversationType != room && m.Type != typeCommand {
 		w, _ := where(&wire.ConversationRef{Type: m.ConversationType, Id: m.ConversationId})
 		found, err := c.s.find(ctx, c.user, w, m.LocalMessageId)
+		if err != nil && ctx.Err() == nil {
+			return nil, notSent("it can't be looked for: " + err.Error())
+		}
 		if err != nil {
-			return nil, unknown(w.pick(sendPeerMessage, sendGroupMessage), err) // of the earlier try
+			return nil, err
 		}
 		if found != nil {
 			return acknowledged(found.MessageId, found.MessageSeq, found.TimestampMs), nil
@@ -155,9 +158,9 @@ func wrong(err error) error {
 		return err
 	}
 	if errors.Is(err, errNoURL) {
-		return refused{codeInvalid, errNoURL.Error()}
+		return refused{code: codeInvalid, why: errNoURL.Error()}
 	}
-	return refused{codeInvalid, "the content can't be read"}
+	return refused{code: codeInvalid, why: "the content can't be read"}
 }
 
 func acknowledged(id, seq, millis int64) *wire.Response {
@@ -202,7 +205,7 @@ func (c *conn) edit(ctx context.Context, r *wire.EditMessageRequest) (*wire.Resp
 		return nil, err
 	}
 	if old.SenderUserId != c.user {
-		return nil, refused{6000285, "the message is somebody else's"}
+		return nil, refused{code: 6000285, why: "the message is somebody else's"}
 	}
 	b, err := encode(r.Type, r.Content, hex.EncodeToString(old.LocalMessageId))
 	if err != nil {
@@ -210,7 +213,7 @@ func (c *conn) edit(ctx context.Context, r *wire.EditMessageRequest) (*wire.Resp
 	}
 	extended := wrap(r.ExtendedData, old.LocalMessageId)
 	if len(extended) > maxExtended {
-		return nil, refused{codeInvalid, "with the message's local ID, the extended data has more than 1024 bytes"}
+		return nil, refused{code: codeInvalid, why: "with the message's local ID, the extended data has more than 1024 bytes"}
 	}
 	const content, extra, mentions, all, custom = 1, 2, 4, 8, 16
 	args := object{
@@ -268,7 +271,7 @@ func (c *conn) message(ctx context.Context, w Conversation, seq int64) (*wire.Me
 		return nil, err
 	}
 	if len(list) != 1 {
-		return nil, refused{6000204, "there is no such message"}
+		return nil, refused{code: 6000204, why: "there is no such message"}
 	}
 	return list[0], nil
 }

@@ -81,7 +81,7 @@ func (c *conn) namedRoomMembers(ctx context.Context, r *wire.QueryRoomMembersReq
 		})
 	}
 	if len(resp.Members) == 0 {
-		return nil, refused{6000311, "none of the users is in the room"}
+		return nil, refused{code: 6000311, why: "none of the users is in the room"}
 	}
 	return &wire.Response{Body: &wire.Response_RoomMembers{RoomMembers: resp}}, nil
 }

@@ -12,6 +12,8 @@
 // they look absent to others, nobody is kicked out, and the token is not looked at (it may be any text but the empty one). LoginConfig.UserName is
 // set; the custom status has no counterpart. Who has the app's ServerSecret can be any user.
 //
+// Events do not come yet: the service's callbacks have no receiver.
+//
 // # What works
 //
 // docs/mapping.md says it for each method; the others fail with [errors.ErrUnsupported]. Some differ:
@@ -76,7 +78,7 @@ type Service struct {
 	AppID        uint32       // required
 	ServerSecret token.Secret // signs requests. Required
 
-	// CallbackSecret verifies what the service sends, and PreviousCallbackSecret the same while the secret is being replaced. Empty verifies nothing.
+	// CallbackSecret verifies what the service sends, and PreviousCallbackSecret the same while the secret is being replaced. Not used yet.
 	CallbackSecret         token.Secret
 	PreviousCallbackSecret token.Secret
 
@@ -90,7 +92,7 @@ type Service struct {
 	// JoinGroup is not supported.
 	Operator string
 
-	// OnModeration decides whether a message that a client sends may be sent. Nil lets all pass.
+	// OnModeration decides whether a message that a client sends may be sent. Not called yet.
 	OnModeration func(ctx context.Context, m *Moderation) Verdict
 
 	calls  callState

@@ -19,14 +19,14 @@ const userExists = 660700002
 // login registers the user, or finds that it is registered.
 func (c *conn) login(ctx context.Context, req *wire.LoginRequest) (*wire.Response, error) {
 	if req.AppId != c.s.AppID {
-		return nil, refused{6000003, "the app ID is not the Service's"}
+		return nil, refused{code: 6000003, why: "the app ID is not the Service's"}
 	}
 	c.mu.Lock()
 	again := c.logging
 	c.logging = true
 	c.mu.Unlock()
 	if again {
-		return nil, refused{6000111, "a user is logged in"}
+		return nil, refused{code: 6000111, why: "a user is logged in"}
 	}
 	if err := c.s.ensure(ctx, req); err != nil {
 		c.mu.Lock()
