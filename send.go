@@ -27,7 +27,7 @@ import (
 //
 // The returned message is what was stored. If the message was attached but not acknowledged, it comes with the error, and can be
 // sent again as MessageSendConfig.Retry. If then errors.Is(err, [ErrOutcomeUnknown]), the message may have been stored; a retry
-// cannot store it twice. Errors before that have a nil message: [ErrCommonParamsInvalid] for what is wrong with the message,
+// cannot store it twice (over transport/cloud, which looks for it first, see there). Errors before that have a nil message: [ErrCommonParamsInvalid] for what is wrong with the message,
 // [ErrCommonTriggerSDKFrequencyLimit] for more than 10 messages in a second, [ErrNetworkUserIsNotLogged]. The service refuses with
 // [ErrCommonTriggerServerFrequencyLimit] if it has too much to do (Error.RetryAfter says when to try again), [ErrMessageTargetDoesNotExist] and other documented codes. (Documented in the chapter on messages.)
 func (z *ZIM) SendMessage(ctx context.Context, content Content, to ConversationRef, config *MessageSendConfig) (*Message, error) {

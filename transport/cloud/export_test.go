@@ -65,3 +65,10 @@ func Actions() (list []KnownAction) {
 	}
 	return list
 }
+
+// Buckets returns how many rates are kept.
+func (s *Service) Buckets() int {
+	s.calls.limits.mu.Lock()
+	defer s.calls.limits.mu.Unlock()
+	return len(s.calls.limits.buckets)
+}

@@ -131,13 +131,16 @@ func (c *conn) sentToPeer(answer object, err error) (*wire.Response, error) {
 	}
 	if len(failed) > 0 {
 		err := &Error{Action: sendPeerMessage.name, Code: failed[0].Code, RequestID: answer.text("RequestId")}
-		if look(err.Code).kind.unclear() {
+		switch known := look(err.Code); {
+		case known.zim == 0:
+			return acknowledged(0, 0, c.s.now().UnixMilli()), nil // the sender is to take it for sent
+		case known.kind.unclear():
 			return nil, unknown(sendPeerMessage, err)
 		}
 		return nil, err
 	}
-	if look(answer.num("Code")).zim == 0 && answer.num("Code") != 0 {
-		return acknowledged(0, 0, c.s.now().UnixMilli()), nil // the sender is to take it for sent
+	if answer.num("Code") != 0 { // as good as success
+		return acknowledged(0, 0, c.s.now().UnixMilli()), nil
 	}
 	return nil, unknown(sendPeerMessage, errNoReceiver)
 }

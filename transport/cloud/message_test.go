@@ -112,6 +112,10 @@ func TestContents(t *testing.T) {
 		if _, err := z.SendMessage(t.Context(), &zim.TextMessage{Message: "x"}, zim.Group("g"), &zim.MessageSendConfig{IsMentionAll: true}); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("a mention: %v", err)
 		}
+		local := &zim.FileMessage{File: zim.File{Name: "a", Size: 1, Reader: strings.NewReader("a")}}
+		if _, err := z.SendMessage(t.Context(), local, zim.Peer("bob"), nil); zim.CodeOf(err) == 0 {
+			t.Error("a file that must be uploaded was sent")
+		}
 		long := &zim.MessageSendConfig{ExtendedData: strings.Repeat("x", 998)}
 		if _, err := z.SendMessage(t.Context(), &zim.TextMessage{Message: "x"}, zim.Peer("bob"), long); zim.CodeOf(err) != zim.ErrCommonParamsInvalid {
 			t.Errorf("extended data without room for the ID: %v", err)
@@ -164,6 +168,21 @@ func TestRefusedSends(t *testing.T) {
 				}
 				g.want("SendPeerMessage")
 			})
+		})
+	}
+}
+
+// Who is silenced by moderation is not to know.
+func TestSilencedSend(t *testing.T) {
+	for name, says := range map[string]answer{
+		"whole": {"Code": 660500009}, "item": {"Code": 660600033, "ErrorList": []any{answer{"UserId": "bob", "SubCode": 660500009}}},
+	} {
+		with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+			z := login(t, s, "alice")
+			g.on("SendPeerMessage", always(says))
+			if _, err := z.SendMessage(t.Context(), text, bob, nil); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		})
 	}
 }

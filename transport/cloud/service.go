@@ -22,6 +22,7 @@
 //     sent, nor can replies and combined messages.
 //   - Nobody reads how much is unread, what is pinned, muted or marked: conversations have their ID, type, last message and order.
 //   - History goes from new messages to old ones only, without reactions, receipts and quotes.
+//   - What goes over all conversations does them one by one, as fast as the rates allow, and stops when the call's time is over: then with some undone.
 //   - A room is entered in this process alone: others don't see it.
 //   - The service checks no permissions. This package refuses to dismiss a group unless the user owns it, to remove others unless the user is the owner or
 //     an administrator, and to join a group that isn't open.
