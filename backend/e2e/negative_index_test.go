@@ -19,14 +19,15 @@ import (
 //	N19-N34  tokens and logins                      N83-N90  a hostile server against the SDK
 //	N35-N49  what a user may do                     N91-N99  secrets, logs, TLS, zimd, SQL
 //	N50-N57  the Server API
-//	N58-N72  callbacks: there are none yet, and so no tests
+//	N58-N67  callbacks that come, in transport/cloud
+//	N68-N72  callbacks that the backend sends: there are none yet, and so no tests
 //	N100     what zimd shows to everybody
 const lastCase = 100
 
 // without is why a number has no test.
 func without(n int) string {
-	if 58 <= n && n <= 72 {
-		return "the backend has no callbacks"
+	if 68 <= n && n <= 72 {
+		return "the backend sends no callbacks"
 	}
 	return ""
 }

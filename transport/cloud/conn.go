@@ -204,7 +204,7 @@ func (c *conn) handle(ctx context.Context, req *wire.Request) (*wire.Response, e
 	case *wire.Request_EnterRoom:
 		return c.enterRoom(ctx, b.EnterRoom)
 	case *wire.Request_LeaveRoom:
-		return &wire.Response{Body: &wire.Response_LeaveRoom{LeaveRoom: &wire.LeaveRoomResponse{RoomIds: []string{b.LeaveRoom.RoomId}}}}, nil
+		return c.leaveRoom(b.LeaveRoom), nil
 	case *wire.Request_QueryRoomMembers:
 		return c.queryRoomMembers(ctx, b.QueryRoomMembers)
 

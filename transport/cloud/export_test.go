@@ -21,7 +21,7 @@ func (o object) Text(key string) string { return o.text(key) }
 func (o object) Num(key string) int64   { return o.num(key) }
 func (o object) Len(key string) int     { return len(o.objects(key)) }
 
-func Decode(typ int32, text string) []byte { return decode(typ, body{text: text}) }
+func Decode(typ int32, text string) []byte { return decodeHistoric(typ, 0, text) }
 func Encode(typ int32, content []byte) (string, error) {
 	b, err := encode(typ, content, "uid")
 	return b.text, err

@@ -15,6 +15,7 @@ const (
 	admin  = 2
 	member = 3
 
+	maxGroupPage   = 100
 	maxMembers     = 1000 // in a page
 	maxMemberPages = 10   // of members that are looked through for some
 	maxKicked      = 50   // in one request
@@ -43,6 +44,7 @@ func (c *conn) createGroup(ctx context.Context, r *wire.CreateGroupRequest) (*wi
 	if err != nil {
 		return nil, err
 	}
+	c.stream.followGroups(id)
 	limits := object{}
 	for key, n := range map[string]int32{
 		"JoinMode": g.GetJoinMode(), "InviteMode": g.GetInviteMode(), "BeInvitedMode": g.GetBeInviteMode(), "MemberCountLimit": g.GetMaxMembers(),
@@ -92,7 +94,9 @@ func (c *conn) group(ctx context.Context, r *wire.GroupRequest) (*wire.Response,
 		err = c.joinGroup(ctx, r.GroupId)
 	case wire.GroupRequest_ACTION_LEAVE:
 		// Others see that the user was removed: the service has no other way out.
-		_, err = c.kick(ctx, r.GroupId, []string{c.user})
+		if _, err = c.kick(ctx, r.GroupId, []string{c.user}); err == nil {
+			c.stream.leaveGroup(r.GroupId)
+		}
 		return groupResponse(&wire.GroupResponse{Group: &wire.GroupInfo{GroupId: r.GroupId}}), err
 	case wire.GroupRequest_ACTION_DISMISS:
 		if err = c.mayManage(ctx, r.GroupId, owner); err == nil {
@@ -145,6 +149,9 @@ func (c *conn) joinGroup(ctx context.Context, id string) error {
 	failed, err := c.invite(ctx, c.s.Operator, id, []string{c.user})
 	if err == nil && len(failed) > 0 {
 		err = &Error{Action: inviteUsersIntoGroup.name, Code: failed[0].Code}
+	}
+	if err == nil {
+		c.stream.followGroups(id)
 	}
 	return err
 }
@@ -216,18 +223,32 @@ func (c *conn) queryGroups(ctx context.Context, r *wire.QueryGroupsRequest) (*wi
 	if r.Next != 0 {
 		at = strconv.FormatInt(r.Next, 10)
 	}
-	answer, err := c.s.call(ctx, queryGroupsInfoOfUser, "", object{"FromUserId": c.user, "Limit": limit(r.Count, 100), "Next": at})
+	groups, next, err := c.groupPage(ctx, at, limit(r.Count, maxGroupPage))
 	if err != nil {
 		return nil, err
 	}
-	list := &wire.Groups{Next: answer.num("NextRsp")}
-	if next := answer.text("NextRsp"); list.Next == 0 && next != "" && next != "0" {
-		return nil, unsupported("the service has more groups, behind a cursor that is no number")
-	}
-	for _, o := range answer.objects("GroupInfoList") {
-		list.Groups = append(list.Groups, &wire.GroupInfo{GroupId: o.text("GroupId"), Name: o.text("GroupName"), AvatarUrl: o.text("GroupAvatar")})
+	list := &wire.Groups{Groups: groups}
+	if next != "" {
+		if list.Next, err = strconv.ParseInt(next, 10, 64); err != nil {
+			return nil, unsupported("the service has more groups, behind a cursor that is no number")
+		}
 	}
 	return &wire.Response{Body: &wire.Response_Groups{Groups: list}}, nil
+}
+
+// groupPage reads a page of the user's groups. next is where the next one begins, empty at the end.
+func (c *conn) groupPage(ctx context.Context, at string, count int32) (list []*wire.GroupInfo, next string, err error) {
+	answer, err := c.s.call(ctx, queryGroupsInfoOfUser, "", object{"FromUserId": c.user, "Limit": count, "Next": at})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, o := range answer.objects("GroupInfoList") {
+		list = append(list, &wire.GroupInfo{GroupId: o.text("GroupId"), Name: o.text("GroupName"), AvatarUrl: o.text("GroupAvatar")})
+	}
+	if next = answer.text("NextRsp"); next == "0" {
+		next = ""
+	}
+	return list, next, nil
 }
 
 // limit returns a count that was asked for: all that are allowed if that is zero, or more.

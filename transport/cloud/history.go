@@ -50,7 +50,7 @@ func historic(o object, userID string, w Conversation) *wire.Message {
 	if m.ExtendedData = extended; m.SenderUserId == userID {
 		m.LocalMessageId = id
 	}
-	m.Content = decode(m.Type, body{text: o.text("MsgBody"), subType: o.small("SubMsgType")})
+	m.Content = decodeHistoric(m.Type, o.small("SubMsgType"), o.text("MsgBody"))
 	return m
 }
 

@@ -56,9 +56,10 @@ func (o object) small(key string) int32 {
 	return int32(min(max(o.num(key), math.MinInt32), math.MaxInt32))
 }
 
-// millis returns a time in milliseconds. Some are in seconds, which can be told by how large they are.
-func (o object) millis(key string) int64 {
-	n := o.num(key)
+func (o object) millis(key string) int64 { return millis(o.num(key)) }
+
+// millis returns a time in milliseconds. Some are in seconds, contrary to the documentation, which can be told by how large they are.
+func millis(n int64) int64 {
 	if n > -1e11 && n < 1e11 {
 		return n * 1000
 	}

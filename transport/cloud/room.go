@@ -36,7 +36,16 @@ func (c *conn) enterRoom(ctx context.Context, r *wire.EnterRoomRequest) (*wire.R
 	if err != nil {
 		return nil, err
 	}
+	c.stream.enterRoom(id)
+	if r.Leave != "" && r.Leave != id {
+		c.stream.leaveRoom(r.Leave)
+	}
 	return &wire.Response{Body: &wire.Response_EnterRoom{EnterRoom: &wire.EnterRoomResponse{Room: r.Room}}}, nil
+}
+
+// leaveRoom leaves a room, or all that were entered on this Conn.
+func (c *conn) leaveRoom(r *wire.LeaveRoomRequest) *wire.Response {
+	return &wire.Response{Body: &wire.Response_LeaveRoom{LeaveRoom: &wire.LeaveRoomResponse{RoomIds: c.stream.leaveRoom(r.RoomId)}}}
 }
 
 // queryRoomMembers reads who is in a room: those that are named, a page, or how many.

@@ -79,7 +79,8 @@ type Service struct {
 	AppID        uint32       // required
 	ServerSecret token.Secret // signs requests. Required
 
-	// CallbackSecret verifies what the service sends, and PreviousCallbackSecret the same while the secret is being replaced. Not used yet.
+	// CallbackSecret is what the callbacks are signed with; without one, all are answered 503, and no events come. While the secret is changed,
+	// PreviousCallbackSecret is also good.
 	CallbackSecret         token.Secret
 	PreviousCallbackSecret token.Secret
 
@@ -93,8 +94,11 @@ type Service struct {
 	// JoinGroup is not supported.
 	Operator string
 
-	// OnModeration decides whether a message that a client sends may be sent. Not called yet.
+	// OnModeration decides about messages before they are sent: see [Moderation]. If it is nil, DefaultVerdict does.
 	OnModeration func(ctx context.Context, m *Moderation) Verdict
+
+	// DefaultVerdict is for messages about which OnModeration does not decide in time, or at all. Zero leaves them to the service's own moderation.
+	DefaultVerdict Verdict
 
 	calls  callState
 	events eventState

@@ -10,8 +10,15 @@ import (
 	"github.com/zim-go/zim/wire"
 )
 
-// heartbeatInterval is how often the SDK reports what was handled at the latest. Nothing goes over the network.
-const heartbeatInterval = time.Minute
+const (
+	// heartbeatInterval is how often the SDK reports what was handled, which makes room for more: while the service still tries again, which it does
+	// for a minute. Nothing goes over the network.
+	heartbeatInterval = 20 * time.Second
+
+	// What a login spends on finding out in which groups the user is.
+	groupsTime    = 5 * time.Second
+	maxGroupPages = 50
+)
 
 // userExists is the code for a user who is there already.
 const userExists = 660700002
@@ -44,10 +51,36 @@ func (c *conn) login(ctx context.Context, req *wire.LoginRequest) (*wire.Respons
 	c.user, c.stream = req.UserId, stream
 	close(c.ready)
 	c.mu.Unlock()
-	at, last := c.stream.positions()
+	if c.s.CallbackSecret != "" {
+		c.followGroups(ctx)
+	}
+	at, last := stream.positions()
 	return &wire.Response{Body: &wire.Response_Login{Login: &wire.LoginResponse{
-		Position: at, Last: last, HeartbeatIntervalMs: heartbeatInterval.Milliseconds(), ServerTimeMs: c.s.now().UnixMilli(),
+		Position: at, Last: last, Reset_: stream.reset(req.Position),
+		HeartbeatIntervalMs: heartbeatInterval.Milliseconds(), ServerTimeMs: c.s.now().UnixMilli(),
 	}}}, nil
+}
+
+// followGroups lets the user's groups be known, so that what callbacks tell of them comes. The login goes well without: then only of those that are
+// joined later, or have been before.
+func (c *conn) followGroups(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, groupsTime)
+	defer cancel()
+	at := ""
+	for range maxGroupPages {
+		list, next, err := c.groupPage(ctx, at, maxGroupPage)
+		if err != nil {
+			c.s.log().Warn("cloud: what comes in groups may be missed: it is unknown in which the user is", "user", c.user, "err", err)
+			return
+		}
+		for _, g := range list {
+			c.stream.followGroups(g.GroupId)
+		}
+		if at = next; at == "" {
+			return
+		}
+	}
+	c.s.log().Warn("cloud: what comes in groups may be missed: the user is in too many", "user", c.user)
 }
 
 // now is what the service's clock shows, as far as that is known.
