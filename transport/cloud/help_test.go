@@ -125,6 +125,14 @@ func (u *user) saw(t *testing.T, want ...string) {
 	u.told = nil
 }
 
+// forget waits until nothing happens any more, and looks away from what did.
+func (u *user) forget() {
+	synctest.Wait()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.told = nil
+}
+
 func newService() *cloud.Service {
 	return &cloud.Service{AppID: callbackApp, CallbackSecret: callbackSecret}
 }
@@ -160,6 +168,8 @@ func messages(list []*zim.Message) string {
 		switch c := m.Content.(type) {
 		case *zim.TextMessage:
 			b.WriteString(c.Message)
+		case *zim.ImageMessage:
+			fmt.Fprintf(&b, "%s of %d bytes", c.URL, c.Size)
 		default:
 			fmt.Fprintf(&b, "%T", c)
 		}
