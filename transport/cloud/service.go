@@ -12,7 +12,27 @@
 // they look absent to others, nobody is kicked out, and the token is not looked at (it may be any text but the empty one). LoginConfig.UserName is
 // set; the custom status has no counterpart. Who has the app's ServerSecret can be any user.
 //
-// Events do not come yet: the service's callbacks have no receiver.
+// # Events
+//
+// The service tells what happens by HTTP callbacks, of the whole app, and a Service is the [http.Handler] for all of them:
+//
+//	service.CallbackSecret = callbackSecret
+//	http.Handle("POST /zim/callback", service)
+//
+// The URL is registered with the service, and must be reached from there; events to choose are send_msg, bot_msg, group_create, group_join, group_exit,
+// group_destroy, room_enter, room_exit and room_destroy, and before_send_msg for OnModeration. [Service.ServeHTTP] says how they are verified and
+// answered. Each user who is logged in here gets what concerns it, once, and until its handlers returned:
+//
+//   - Messages to it, but no commands and barrages. What the user itself has sent, anywhere, brings no event. An edit is known by its being a second
+//     message with the same ID, and so only if the first one came here within a quarter of an hour before; else it is a message.
+//   - Messages and members of its groups. Callbacks don't say who is in a group, so that a login asks for the user's groups, for up to 5 seconds; what
+//     can't be found out is logged, and the login goes well. Members come without nicknames and roles.
+//   - Messages and members of the rooms that it has entered here.
+//   - Conversations, as far as they can be read: the total of unread messages is always zero.
+//
+// Nothing tells of revocations, receipts, reactions, profiles, and of changes to the attributes of groups. What comes is kept in memory: a program that
+// ends loses what its handlers have not seen, and so does a user who stays away for 10 minutes. History has it. One process has to have all users of an app
+// that get events, or the callbacks must be sent on to each.
 //
 // # What works
 //
@@ -70,8 +90,8 @@ const (
 	RegionSingapore  Region = "sgp"
 )
 
-// A Service is an app at the ZIM service. It implements [transport.Dialer], and all of its methods may be called concurrently. Its fields must
-// not be changed once it is in use, nor may it be copied.
+// A Service is an app at the ZIM service. It implements [transport.Dialer] and, for the app's callbacks, [http.Handler]. All of its methods may be called
+// concurrently. Its fields must not be changed once it is in use, nor may it be copied.
 //
 // The methods that do something at the service wait for their turn, fail with an [*Error] for a refusal, with an error that wraps
 // [transport.ErrOutcomeUnknown] if they are not safe to repeat and may have been done, and with ctx's error.

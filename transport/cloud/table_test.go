@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/transport/cloud"
+	"github.com/zim-go/zim/wire"
 )
 
 func TestSignature(t *testing.T) {
@@ -134,5 +137,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add(int32(11), `{"Origin":{"Url":"u","Width":1}}`)
 	f.Add(int32(10), `{"multi_msg":[{"msg_type":1,"callback_content":"x"},{"msg_type":12,"callback_content":{"download_url":"u"}}]}`)
 	f.Add(int32(32), `%7B%22type%22%3A11%7D`)
-	f.Fuzz(func(_ *testing.T, typ int32, text string) { cloud.Decode(typ, text) })
+	f.Add(int32(13), "no object")
+	f.Fuzz(func(t *testing.T, typ int32, text string) {
+		content := cloud.Decode(typ, text)
+		m := map[int32]proto.Message{
+			10: new(wire.MultipleContent), 11: new(wire.ImageContent), 12: new(wire.FileContent), 13: new(wire.AudioContent), 14: new(wire.VideoContent),
+			31: new(wire.RevokeContent), 32: new(wire.TipsContent), 100: new(wire.CombineContent),
+		}[typ]
+		if m != nil && proto.Unmarshal(content, m) != nil {
+			t.Errorf("type %d: %x is no content", typ, content)
+		}
+	})
 }
