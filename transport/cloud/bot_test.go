@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zim-go/zim"
@@ -286,6 +287,7 @@ func TestFullQueueOfAConn(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		must(t, s, again, http.StatusOK)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n != id {
 			t.Errorf("%d messages came, want %d", n, id)
 		}

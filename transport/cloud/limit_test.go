@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zim-go/zim"
@@ -99,6 +100,7 @@ func TestDurable(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if len(ended) != 2 || ended[0] != nil || !errors.Is(ended[1], zim.ErrOutcomeUnknown) {
 			t.Errorf("ended with %v", ended)
 		}
