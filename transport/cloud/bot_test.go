@@ -284,7 +284,7 @@ func TestFullQueueOfAConn(t *testing.T) {
 		again := signed("send_msg", hello(id, "hi"))
 		must(t, s, again, http.StatusServiceUnavailable)
 		close(held)
-		time.Sleep(30 * time.Second)
+		time.Sleep(2 * time.Second)
 		must(t, s, again, http.StatusOK)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -294,6 +294,42 @@ func TestFullQueueOfAConn(t *testing.T) {
 		if events, bytes := s.Waiting("bob"); events != 0 || bytes != 0 {
 			t.Errorf("%d events, %d bytes wait, want none", events, bytes)
 		}
+	})
+}
+
+// Who comes back soon gets what came meanwhile. Who stays away for long is told that something may be missing, and gets what comes then.
+func TestAwayFromAService(t *testing.T) {
+	withCallbacks(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		bob, _ := attend(t, s, "bob")
+		again := func(away time.Duration) {
+			t.Helper()
+			time.Sleep(away)
+			if err := bob.Login(t.Context(), "bob", &zim.LoginConfig{Token: "-"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leave := func() {
+			t.Helper()
+			if err := bob.Logout(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(t, s, signed("send_msg", hello(1, "one")), http.StatusOK)
+		bob.saw(t, "peer alice 1/alice:one")
+		leave()
+		must(t, s, signed("send_msg", hello(2, "two")), http.StatusOK)
+		again(9 * time.Minute)
+		bob.saw(t, "peer alice 2/alice:two")
+		leave()
+		must(t, s, signed("send_msg", hello(3, "three")), http.StatusOK)
+		again(11 * time.Minute)
+		must(t, s, signed("send_msg", hello(4, "four")), http.StatusOK)
+		bob.saw(t, "reset", "peer alice 4/alice:four")
+
+		// The same, if nothing comes any more.
+		leave()
+		again(11 * time.Minute)
+		bob.saw(t, "reset")
 	})
 }
 

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	// heartbeatInterval is how often the SDK reports what was handled, which makes room for more: while the service still tries again, which it does
-	// for a minute. Nothing goes over the network.
-	heartbeatInterval = 20 * time.Second
+	// heartbeatInterval is how often the SDK reports what was handled at the latest. Nothing goes over the network.
+	heartbeatInterval = time.Minute
 
 	// What a login spends on finding out in which groups the user is.
 	groupsTime    = 5 * time.Second
