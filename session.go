@@ -275,6 +275,11 @@ func (s *session) delay(attempt int) time.Duration {
 		bound *= 3
 	}
 	bound = min(bound, s.z.config.MaxReconnectDelay)
+	s.mu.Lock()
+	if s.outbox.first != nil {
+		bound = min(bound, s.z.config.ResendWindow/3) // or what waits could be given up although the service is back
+	}
+	s.mu.Unlock()
 	if defect.On(defect.NoJitter) {
 		return bound
 	}
