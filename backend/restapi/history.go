@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zim-go/zim/backend/internal/msgbody"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -25,7 +26,7 @@ type historyMessage struct {
 // entry makes what is told of a message. m.SenderUserId is empty if the one at the other end of a peer conversation sent it.
 func (c *call) entry(m *wire.Message) historyMessage {
 	e := historyMessage{
-		Sender: m.SenderUserId, MsgType: m.Type, SubMsgType: subType(m.Type, m.Content), MsgBody: c.bodies().body(m.Type, m.Content),
+		Sender: m.SenderUserId, MsgType: m.Type, SubMsgType: msgbody.SubType(m.Type, m.Content), MsgBody: c.bodies().Body(m.Type, m.Content),
 		MsgId: m.MessageId, MsgSeq: m.MessageSeq, Payload: m.ExtendedData, MsgTime: m.TimestampMs,
 	}
 	if e.Sender == "" {

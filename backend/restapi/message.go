@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/internal/msgbody"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -360,9 +361,9 @@ func (c *call) edit(in *editIn, convType int32) (any, *failure) {
 }
 
 func (c *call) editedContent(in *editIn, m *wire.Message) ([]byte, *failure) {
-	text, sub := in.MessageBody.Message, int64(subType(m.Type, m.Content))
+	text, sub := in.MessageBody.Message, int64(msgbody.SubType(m.Type, m.Content))
 	if in.EditType&editContent == 0 {
-		text = c.bodies().body(m.Type, m.Content)
+		text = c.bodies().Body(m.Type, m.Content)
 	}
 	if in.EditType&editSubType != 0 {
 		if m.Type != typeCustom {
@@ -374,10 +375,10 @@ func (c *call) editedContent(in *editIn, m *wire.Message) ([]byte, *failure) {
 	if len(text) > sizeLimit(&limits, int64(m.Type)) {
 		return nil, fail(codeMessageTooBig, "the Message is too long")
 	}
-	return encode(int64(m.Type), sub, text, searched(m.Type, m.Content))
+	return encode(int64(m.Type), sub, text, msgbody.Searched(m.Type, m.Content))
 }
 
-func (c *call) bodies() *bodyMaker { return &bodyMaker{c.api.config.FileURL} }
+func (c *call) bodies() msgbody.Maker { return msgbody.Maker{FileURL: c.api.config.FileURL} }
 
 // messages returns those of the messages with some numbers that a user sees, or if it is empty that are in the group.
 func (c *call) messages(userID string, convType int32, convID string, seqs []int64) (list []*wire.Message, f *failure) {
