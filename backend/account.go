@@ -165,7 +165,7 @@ func (s *Server) CreateRoom(app uint32, roomID, name string, delay time.Duration
 	case a.Limits.Rooms >= 0 && rs.counts[app] >= a.Limits.Rooms:
 		return ErrTooManyRooms
 	}
-	if r := rs.add(key, req); r.delay > 0 {
+	if r := rs.add(key, req, ""); r.delay > 0 {
 		rs.schedule(r)
 	}
 	return nil

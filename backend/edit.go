@@ -49,6 +49,9 @@ func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageReq
 		if err := c.edit(m, content, req); err != nil {
 			return nil, nil, err
 		}
+		if err := c.callMessage(m); err != nil {
+			return nil, nil, err
+		}
 		quoting, err := c.quoting(m)
 		if err != nil {
 			return nil, nil, err

@@ -243,7 +243,7 @@ func (op *groupOp) tellMembers(state, event, own int32) error {
 			return err
 		}
 	}
-	return nil
+	return op.callMembers(own)
 }
 
 // role returns the role of the user who does it.

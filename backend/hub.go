@@ -32,6 +32,7 @@ type session struct {
 	instance   string
 	device     string
 	platform   int32
+	name       string // of the user, at the login
 	generation int64
 	normal     *rate.Limiter // sends of low and medium priority
 	high       *rate.Limiter // sends of high priority
@@ -203,21 +204,26 @@ func (h *hub) remove(s *session, status OnlineStatus) {
 		return
 	}
 	p.sessions = slices.Concat(p.sessions[:i], p.sessions[i+1:])
+	if status == StatusOffline {
+		h.callOffline(s)
+	}
 	if len(p.sessions) > 0 {
 		return
 	}
 	if p.status = status; status == StatusOnline {
-		p.grace = time.AfterFunc(h.server.config.Grace, func() { h.expire(s.key, p) })
+		p.grace = time.AfterFunc(h.server.config.Grace, func() { h.expire(s, p) })
 	} else {
 		delete(h.users, s.key)
 	}
 }
 
-func (h *hub) expire(key userKey, p *presence) {
+// expire takes out a user whose last session is not back in time.
+func (h *hub) expire(last *session, p *presence) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.users[key] == p && len(p.sessions) == 0 {
-		delete(h.users, key)
+	if h.users[last.key] == p && len(p.sessions) == 0 {
+		delete(h.users, last.key)
+		h.callOffline(last)
 	}
 }
 

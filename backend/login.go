@@ -102,6 +102,7 @@ type loginOp struct {
 	ttl  time.Duration
 	done chan struct{}
 
+	name     string // of the user
 	session  *session
 	resp     *wire.LoginResponse
 	refused  *wire.Error
@@ -157,6 +158,7 @@ func (op *loginOp) Do(tx *store.Tx) error {
 	if err := tx.PutLogin(u, login); err != nil {
 		return err
 	}
+	op.name = u.Name
 	op.session = op.newSession(login)
 	for _, l := range logins {
 		op.others[string(l.Instance)] = l.Evicted
@@ -165,6 +167,9 @@ func (op *loginOp) Do(tx *store.Tx) error {
 	op.find()
 	// From here on, nothing of theirs is committed, not even in this transaction.
 	op.revoke(true)
+	if err := op.callLogin(tx, u); err != nil {
+		return err
+	}
 	return op.locate(tx, u)
 }
 
@@ -276,6 +281,7 @@ func (op *loginOp) newSession(l store.Login) *session {
 		instance:   string(l.Instance),
 		device:     l.DeviceID,
 		platform:   l.Platform,
+		name:       op.name,
 		generation: l.Generation,
 		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
 		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
@@ -433,6 +439,9 @@ func (op *logoutOp) Do(tx *store.Tx) error {
 		return err
 	}
 	if err := tx.DeleteLogin(u, []byte(op.s.instance)); err != nil {
+		return err
+	}
+	if err := op.callLogout(tx, u); err != nil {
 		return err
 	}
 	return keepHandled(tx, u, op.s.device, op.handled)

@@ -357,6 +357,9 @@ func (op *sendOp) tell(conv *store.Conversation, users []*store.User, extras *ex
 		}
 		c.told = append(c.told, told{userKey{u.AppID, u.UserID}, seq, e})
 	}
+	if err := c.callMessage(m); err != nil {
+		return err
+	}
 	return op.planPush(conv, users)
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/backend/webhook"
 	"github.com/zim-go/zim/internal/ident"
 	"github.com/zim-go/zim/wire"
 )
@@ -241,7 +242,7 @@ func (rs *rooms) enter(s *session, req *wire.EnterRoomRequest, who *wire.UserInf
 		}
 	}
 	if r == nil {
-		r = rs.add(key, req)
+		r = rs.add(key, req, s.key.id)
 	}
 	resp := rs.seat(s, r, own, who)
 	if from != nil {
@@ -250,8 +251,8 @@ func (rs *rooms) enter(s *session, req *wire.EnterRoomRequest, who *wire.UserInf
 	return resp, nil
 }
 
-// add makes a room. The caller holds mu.
-func (rs *rooms) add(key roomKey, req *wire.EnterRoomRequest) *room {
+// add makes a room. operator is empty if it was none of the users. The caller holds mu.
+func (rs *rooms) add(key roomKey, req *wire.EnterRoomRequest, operator string) *room {
 	r := &room{
 		server: rs.server,
 		key:    key,
@@ -261,6 +262,7 @@ func (rs *rooms) add(key roomKey, req *wire.EnterRoomRequest) *room {
 	}
 	rs.all[key] = r
 	rs.counts[key.app]++
+	r.call(webhook.RoomCreate, operator, webhook.Fields{"room_name": r.name, "attributes": []string{}})
 	return r
 }
 
@@ -329,6 +331,7 @@ func (rs *rooms) sit(r *room, st *seat) {
 		}
 		r.post(delivery{push: r.change(&wire.RoomChange{Joined: []*wire.UserInfo{st.info}}), to: r.members, later: []*seat{st}})
 		r.members = append(slices.Clip(r.members), st)
+		r.call(webhook.RoomEnter, st.user.id, webhook.Fields{})
 	}
 	rs.seats[st.user] = append(slices.Clip(rs.seats[st.user]), st)
 }
@@ -385,6 +388,7 @@ func (rs *rooms) take(r *room, seats []*seat, ended int32) {
 	r.members = slices.DeleteFunc(slices.Clone(r.members), func(st *seat) bool { return slices.Contains(seats, st) })
 	if !rs.closed {
 		r.post(delivery{push: r.change(&wire.RoomChange{Left: left}), to: r.members})
+		r.callExit(seats, ended)
 	}
 	if ended != 0 {
 		r.post(delivery{push: r.change(&wire.RoomChange{Ended: ended}), to: seats})
@@ -400,11 +404,14 @@ func (rs *rooms) take(r *room, seats []*seat, ended int32) {
 	rs.schedule(r)
 }
 
-// delete ends a room without members. The caller holds mu.
-func (rs *rooms) delete(r *room) {
+// delete ends a room. users are those who were in it until then. The caller holds mu.
+func (rs *rooms) delete(r *room, users ...string) {
 	delete(rs.all, r.key)
 	if rs.counts[r.key.app]--; rs.counts[r.key.app] == 0 {
 		delete(rs.counts, r.key.app)
+	}
+	if users = append([]string{}, users...); !rs.closed {
+		r.call(webhook.RoomDestroy, "", webhook.Fields{"user_ids": users})
 	}
 }
 

@@ -167,8 +167,9 @@ func (s *Server) DestroyRoom(app uint32, roomID string) error {
 		rs.forget(st)
 	}
 	r.post(delivery{push: r.change(&wire.RoomChange{Ended: roomGone}), to: r.members})
+	users := seated(r.members)
 	r.members, r.seats = nil, nil
 	r.talk.clear()
-	rs.delete(r)
+	rs.delete(r, users...)
 	return nil
 }

@@ -186,6 +186,7 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 		t.last++
 		m.MessageSeq = t.last
 		t.keep(&said{key: key, sum: sum, message: m})
+		r.server.callRoomMessage(r.key.app, m)
 	}
 	if !full && (len(r.members) > 1 || s.server) {
 		push := &wire.Push{Transient: []*wire.Message{m}}

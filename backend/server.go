@@ -18,6 +18,7 @@ import (
 
 	"github.com/zim-go/zim/backend/media"
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/backend/webhook"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -61,6 +62,9 @@ type Config struct {
 	// Media stores the files of messages. Nil means that there are none: messages can be about files that are hosted elsewhere.
 	// The Server does not close it.
 	Media *media.Server
+
+	// Callbacks tells the apps' own servers what happens. Nil means that nobody is told. The Server does not close it.
+	Callbacks *webhook.Sender
 
 	// OfflinePush is called for each stored message whose receiver is offline and that has a push config. It must not
 	// block. Nil means that nobody is pushed.
@@ -137,7 +141,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.apps[app.ID] = &app
 	}
-	s.store.AfterBatch = s.hub.flush
+	s.store.AfterBatch = s.afterBatch
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.work.Go(func() { s.keepHouse(ctx) })
@@ -153,6 +157,9 @@ func (s *Server) keepHouse(ctx context.Context) {
 		case <-tick.C:
 			if err := s.store.Prune(s.config.Backlog); err != nil {
 				s.log.Error("backend: pruning events", "err", err)
+			}
+			if err := s.config.Callbacks.Prune(); err != nil {
+				s.log.Error("backend: deleting callbacks", "err", err)
 			}
 			if s.config.Media != nil {
 				if err := s.config.Media.Sweep(time.Now()); err != nil {

@@ -148,6 +148,20 @@ var migrations = []string{`
 	CREATE TABLE pin (place INTEGER PRIMARY KEY, user TEXT NOT NULL, time INTEGER NOT NULL);
 	-- What combine messages combine: copies.
 	CREATE TABLE combined (id TEXT NOT NULL, n INTEGER NOT NULL, message BLOB NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;
+`, `
+	-- What apps' servers are to be told.
+	CREATE TABLE callback (
+		id     INTEGER PRIMARY KEY,
+		app_id INTEGER NOT NULL,
+		event  TEXT NOT NULL,
+		nonce  TEXT NOT NULL,
+		stamp  INTEGER NOT NULL, -- Unix seconds, as they are signed
+		body   BLOB NOT NULL,    -- an object of JSON, without what all callbacks have
+		tries  INTEGER NOT NULL,
+		due    INTEGER NOT NULL, -- Unix milliseconds: when to try next
+		dead   INTEGER NOT NULL  -- 0, or since when nobody tries any more, in Unix milliseconds
+	);
+	CREATE INDEX callback_due ON callback (app_id, event, dead, due);
 `}
 
 func migrate(conn *sqlite.Conn) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/zim-go/zim/backend/media"
 	"github.com/zim-go/zim/backend/restapi"
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/backend/webhook"
 	"github.com/zim-go/zim/internal/memnet"
 	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/transport"
@@ -36,6 +37,12 @@ const AppID uint32 = 1234567890
 // Secret is the app's ServerSecret.
 const Secret token.Secret = "zimtest's secret, 32 bytes long."
 
+// CallbackSecret is the secret with which a Server signs its callbacks.
+const CallbackSecret token.Secret = "zimtest's callback secret, 40 bytes long"
+
+// CallbackURL is where callbacks go, in the same memory.
+const CallbackURL = "http://localhost/callbacks"
+
 // Options refine a Server.
 type Options struct {
 	// App changes the app before the backend starts: its limits, or how many devices a user may have. Nil leaves the
@@ -45,6 +52,11 @@ type Options struct {
 	Config func(*backend.Config)
 	// API changes how the backend answers the Server API: see [Server.APIURL]. Nil leaves the documented defaults.
 	API func(*restapi.Config)
+	// Callbacks receives the backend's callbacks: of all events, by POST requests to [CallbackURL] that are signed with [CallbackSecret]. It
+	// may be one that passes on to what is made later. Nil means that there are none.
+	Callbacks http.Handler
+	// Webhook changes how the backend sends its callbacks. Nil leaves the defaults.
+	Webhook func(*webhook.Config)
 	// Dir is where the backend keeps what it stores: a later Server goes on with it. Empty is a directory that ends with the test.
 	Dir string
 	// StoreCost is how much longer the backend's store takes for each thing that is stored: with a millisecond, it has time for a
@@ -59,12 +71,14 @@ type Server struct {
 	path     string
 	listener *memnet.Listener
 	client   *http.Client
+	hooks    *memnet.Listener // nil unless there are callbacks
 
 	mu      sync.Mutex
 	backend *backend.Server // guarded by mu; nil while it restarts
 	store   *store.Store    // guarded by mu
 	media   *media.Server   // guarded by mu
 	api     *restapi.API    // guarded by mu
+	sender  *webhook.Sender // guarded by mu; nil unless there are callbacks
 }
 
 // NewServer starts a backend, which ends when the test does: ZIMs that are made later must be destroyed before. Nil options
@@ -81,20 +95,23 @@ func NewServer(tb testing.TB, options *Options) *Server {
 	s.path = filepath.Join(s.options.Dir, "zim.db")
 	rt := &http.Transport{DialContext: s.listener.DialContext}
 	s.client = &http.Client{Transport: rt}
-	s.Start()
+	var work sync.WaitGroup
 	web := &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		web.Serve(s.listener)
-	}()
+	hook := &http.Server{Handler: s.options.Callbacks, ReadHeaderTimeout: 5 * time.Second}
+	if s.options.Callbacks != nil {
+		s.hooks = memnet.Listen()
+		work.Go(func() { hook.Serve(s.hooks) })
+	}
+	s.Start()
+	work.Go(func() { web.Serve(s.listener) })
 	tb.Cleanup(func() {
 		if s.Backend() != nil {
 			s.Stop()
 		}
 		rt.CloseIdleConnections()
 		web.Close()
-		<-served
+		hook.Close()
+		work.Wait()
 	})
 	return s
 }
@@ -118,12 +135,16 @@ func (s *Server) Start() {
 	if s.options.App != nil {
 		s.options.App(&app)
 	}
-	config := backend.Config{Apps: []backend.App{app}, Store: st, Media: files}
+	sender := s.callbacks(st)
+	config := backend.Config{Apps: []backend.App{app}, Store: st, Media: files, Callbacks: sender}
 	if s.options.Config != nil {
 		s.options.Config(&config)
 	}
 	b, err := backend.New(config)
 	if err != nil {
+		if sender != nil {
+			sender.Close()
+		}
 		files.Close()
 		st.Close()
 		s.tb.Fatal(err)
@@ -137,20 +158,50 @@ func (s *Server) Start() {
 		s.tb.Fatal(err)
 	}
 	s.mu.Lock()
-	s.backend, s.store, s.media, s.api = b, st, files, api
+	s.backend, s.store, s.media, s.api, s.sender = b, st, files, api, sender
 	s.mu.Unlock()
+}
+
+// callbacks returns what sends callbacks, or nil if there is no receiver.
+func (s *Server) callbacks(st *store.Store) *webhook.Sender {
+	if s.hooks == nil {
+		return nil
+	}
+	config := webhook.Config{
+		Store: st, Apps: []webhook.App{{ID: AppID, Secret: CallbackSecret, URLs: webhook.To(CallbackURL)}}, AllowPrivate: true,
+		FileURL: "http://localhost/v1/", DialContext: s.hooks.DialContext,
+	}
+	if s.options.Webhook != nil {
+		s.options.Webhook(&config)
+	}
+	sender, err := webhook.New(config)
+	if err != nil {
+		st.Close()
+		s.tb.Fatal(err)
+	}
+	return sender
+}
+
+// Callbacks returns what sends the callbacks, as it is now, or nil if there are none, and while the backend restarts.
+func (s *Server) Callbacks() *webhook.Sender {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sender
 }
 
 // Stop stops the backend: dialing fails until Start.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	b, st, files := s.backend, s.store, s.media
-	s.backend, s.store, s.media, s.api = nil, nil, nil, nil
+	b, st, files, sender := s.backend, s.store, s.media, s.sender
+	s.backend, s.store, s.media, s.api, s.sender = nil, nil, nil, nil, nil
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := b.Shutdown(ctx); err != nil {
 		s.tb.Errorf("zimtest: Shutdown: %v", err)
+	}
+	if sender != nil {
+		sender.Close()
 	}
 	if err := files.Close(); err != nil {
 		s.tb.Errorf("zimtest: closing the files: %v", err)
