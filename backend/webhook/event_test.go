@@ -202,8 +202,9 @@ func TestUserActions(t *testing.T) {
 		same(t, rc.told("user_action", fields...), "alice 1 0 logout")
 
 		bob := srv.Login(t, "bob")
+		same(t, rc.told("user_action", fields...), "bob 0 0 ")
 		srv.Kick("bob")
-		same(t, rc.told("user_action", fields...), "bob 0 0 ", "bob 2 0 ")
+		same(t, rc.told("user_action", fields...), "bob 2 0 ")
 		bob.Destroy()
 
 		carol := srv.Login(t, "carol")

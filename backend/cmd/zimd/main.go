@@ -29,8 +29,11 @@ func main() {
 // run does what args say until that is done or ctx ends. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var cli struct {
-		Serve   serveCmd         `cmd:"" help:"Serve clients until SIGINT or SIGTERM."`
-		Token   tokenCmd         `cmd:"" help:"Print a token with which a user can log in."`
+		Serve     serveCmd `cmd:"" help:"Serve clients until SIGINT or SIGTERM."`
+		Token     tokenCmd `cmd:"" help:"Print a token with which a user can log in."`
+		Callbacks struct {
+			Replay replayCmd `cmd:"" help:"Have the callbacks sent again that were given up. zimd serve must not be running: it sends them when it starts."`
+		} `cmd:"" help:"What apps' servers were to be told."`
 		Version kong.VersionFlag `help:"Print the version."`
 	}
 	status := -1 // what kong wants to exit with, after --help for example
@@ -58,6 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch command.Command() {
 	case "serve":
 		err = cli.Serve.run(ctx, stdout, stderr)
+	case "callbacks replay":
+		err = cli.Callbacks.Replay.run(stdout)
 	case "token":
 		err = cli.Token.run(stdout)
 	}

@@ -57,6 +57,14 @@ func TestRefusals(t *testing.T) {
 		status int
 		want   string
 	}{
+		{"callbacks to a private address", append(env, "ZIM_CALLBACK_SECRET="+strings.Repeat("c", 32)), "serve --callback-url=https://127.0.0.1/",
+			1, "not one of the public internet"},
+		{"callbacks without TLS", append(env, "ZIM_CALLBACK_SECRET="+strings.Repeat("c", 32)), "serve --callback-url=http://example.com/", 1, "http URL"},
+		{"callbacks without a secret", env, "serve --callback-url=https://example.com/", 1, "set $ZIM_CALLBACK_SECRET"},
+		{"callbacks with the app's secret", append(env, "ZIM_CALLBACK_SECRET="+testSecret.Reveal()), "serve --callback-url=https://example.com/",
+			1, "is the app's secret"},
+		{"callbacks to nobody", env, "serve --callback-events=send_msg", 1, "needs --callback-url"},
+		{"replay without a database", nil, "callbacks replay --db=missing.db", 1, "missing.db"},
 		{"no command", nil, "", usage, `expected one of "serve", "token"`},
 		{"wrong command", nil, "server", usage, `did you mean "serve"?`},
 		{"no app", []string{"ZIM_APP_ID=0"}, "serve", 1, "Set --app-id"},

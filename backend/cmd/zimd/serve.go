@@ -23,6 +23,7 @@ type serveCmd struct {
 	serviceFlags
 	mediaFlags
 	apiFlags
+	callbackFlags
 
 	DB              string        `name:"db" help:"The database, one file; it is made if there is none. Default zim.db, with --dev a temporary one." placeholder:"PATH" env:"ZIM_DB"`
 	ShutdownTimeout time.Duration `help:"How long finishing may take after SIGINT or SIGTERM." default:"10s" env:"ZIM_SHUTDOWN_TIMEOUT"`
@@ -76,7 +77,16 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	// After the backend has shut down: what is still on its way then is broken off, and can be resumed.
 	defer files.Close()
-	b, err := backend.New(backend.Config{Apps: []backend.App{app}, Store: st, Media: files, Logger: log, Origins: c.Origin, AddressHeader: c.AddressHeader})
+	calls, err := c.callbacks(st, c.apiURL(url), log)
+	if err != nil {
+		return err
+	}
+	if calls != nil {
+		defer calls.Close() // after the backend has shut down, which has more to tell
+	}
+	b, err := backend.New(backend.Config{
+		Apps: []backend.App{app}, Store: st, Media: files, Callbacks: calls, Logger: log, Origins: c.Origin, AddressHeader: c.AddressHeader,
+	})
 	if err != nil {
 		return err
 	}
