@@ -142,6 +142,7 @@ func New(config Config) (*Server, error) {
 		s.apps[app.ID] = &app
 	}
 	s.store.AfterBatch = s.afterBatch
+	config.Callbacks.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.work.Go(func() { s.keepHouse(ctx) })

@@ -99,7 +99,7 @@ func TestRebinding(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	must(t, st.Update(func(tx *store.Tx) error { return s.Put(tx, 1, webhook.SendMsg, webhook.Fields{"msg_id": "1"}) }))
-	must(t, st.Update(func(*store.Tx) error { s.Flush(); return nil }))
+	s.Start()
 	late := time.After(10 * time.Second)
 	for !strings.Contains(log.String(), "not taken") {
 		select {

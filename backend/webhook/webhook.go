@@ -109,10 +109,12 @@ type Sender struct {
 
 	dirty map[*lane]bool // those with something new in this transaction; of the store's goroutine
 
-	stop  context.CancelFunc
-	work  sync.WaitGroup // lanes, and the scribe
-	asked chan struct{}  // has one element if the scribe has something to write
-	ended chan struct{}  // closed by Close
+	ctx     context.Context // of the lanes: it ends with Close
+	stop    context.CancelFunc
+	started sync.Once
+	work    sync.WaitGroup // lanes, and the scribe
+	asked   chan struct{}  // has one element if the scribe has something to write
+	ended   chan struct{}  // closed by Close
 
 	mu      sync.Mutex
 	posted  []*store.Callback // guarded by mu; what the scribe is to write
@@ -120,7 +122,7 @@ type Sender struct {
 	closed  sync.Once
 }
 
-// New returns a Sender, which goes on with what the store has. Close must be called, after the backend's Shutdown and before the store is
+// New returns a Sender, which goes on with what the store has once it is started. Close must be called, after the backend's Shutdown and before the store is
 // closed. It fails if a URL is one that nothing is to be sent to; the error does not have it.
 func New(config Config) (*Sender, error) {
 	if config.Store == nil {
@@ -148,13 +150,21 @@ func New(config Config) (*Sender, error) {
 			return nil, fmt.Errorf("webhook: app %d: %w", app.ID, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
-	for _, l := range s.lanes {
-		s.work.Go(func() { l.run(ctx) })
-	}
-	s.work.Go(s.write)
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// Start starts to send, once. The backend's New calls it: before, the store has nobody whom it tells of what was put.
+func (s *Sender) Start() {
+	if s == nil {
+		return
+	}
+	s.started.Do(func() {
+		for _, l := range s.lanes {
+			s.work.Go(func() { l.run(s.ctx) })
+		}
+		s.work.Go(s.write)
+	})
 }
 
 // add takes an app. The events of one URL share a lane.
