@@ -96,14 +96,14 @@ func (s *Store) ReviveCallbacks(app uint32) (n int, err error) {
 	return n, err
 }
 
-// PruneCallbacks deletes callbacks that nobody has tried for as long as age, a few at a time so that others have their turn. It returns how
-// many there were.
+// PruneCallbacks deletes callbacks that nobody has tried for as long as age after they were due, a few at a time so that others have their
+// turn: those that are dead, and those of events that nobody is told of any more. It returns how many there were.
 func (s *Store) PruneCallbacks(age time.Duration) (total int, err error) {
 	const most = 2000
 	before := time.Now().Add(-age).UnixMilli()
 	for n := most; n == most && err == nil; total += n {
 		err = s.Update(func(tx *Tx) error {
-			err := tx.exec("DELETE FROM callback WHERE id IN (SELECT id FROM callback WHERE dead BETWEEN 1 AND ? LIMIT 2000)", before)
+			err := tx.exec("DELETE FROM callback WHERE id IN (SELECT id FROM callback WHERE due < ? LIMIT 2000)", before)
 			n = tx.conn.Changes()
 			return err
 		})

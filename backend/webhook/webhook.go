@@ -83,7 +83,7 @@ type Config struct {
 	Concurrency int
 	// Timeout is how long a request may take until the end of its answer. Zero means 10 seconds.
 	Timeout time.Duration
-	// Keep is how long what was given up can be replayed. Zero means 7 days.
+	// Keep is how long what was given up can be replayed, and what is for an event that has no URL any more waits for one. Zero means 7 days.
 	Keep time.Duration
 	// DialContext makes connections if it is set: for tests, over memory. It needs AllowPrivate, because nobody checks the addresses then.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -247,7 +247,7 @@ func (s *Sender) Flush() {
 const maxPosted = 10_000
 
 // Post queues a callback of what is in no transaction, if somebody is to be told of the event. It does not wait: the callback is written
-// a moment later, and lost if the process is killed before, or if too many wait.
+// a moment later, and lost if the process is killed before, if too many wait, or after Close.
 func (s *Sender) Post(app uint32, event string, fields Fields) {
 	if !s.Wants(app, event) {
 		return
@@ -326,7 +326,7 @@ func (s *Sender) Replay(app uint32) (int, error) {
 	return n, err
 }
 
-// Prune deletes what was given up longer ago than it is kept.
+// Prune deletes what nobody has taken for longer than it is kept. The backend calls it now and then.
 func (s *Sender) Prune() error {
 	if s == nil {
 		return nil

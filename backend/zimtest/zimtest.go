@@ -53,7 +53,8 @@ type Options struct {
 	// API changes how the backend answers the Server API: see [Server.APIURL]. Nil leaves the documented defaults.
 	API func(*restapi.Config)
 	// Callbacks receives the backend's callbacks: of all events, by POST requests to [CallbackURL] that are signed with [CallbackSecret]. It
-	// may be one that passes on to what is made later. Nil means that there are none.
+	// may be one that passes on to what is made later. Nil means that there are none. A bubble begins in the year 2000, when timestamps had a
+	// digit less: a receiver that is strict, as cloud.Service is, takes none before some time has passed there.
 	Callbacks http.Handler
 	// Webhook changes how the backend sends its callbacks. Nil leaves the defaults.
 	Webhook func(*webhook.Config)

@@ -3,6 +3,7 @@
 //	zimd serve --dev                             # try it out on this machine
 //	zimd serve --app-id 1 --db /var/lib/zim.db   # with the app's secret in ZIM_APP_SECRET
 //	zimd token --app-id 1 --user alice
+//	zimd callbacks replay --db /var/lib/zim.db   # those that the app's server did not take
 //
 // Every flag that has an environment variable names it in zimd serve --help.
 package main
