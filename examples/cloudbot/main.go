@@ -1,0 +1,116 @@
+// Cloudbot answers text messages and images, over the Server API and the callbacks that the real ZIM service has.
+//
+//	go run ./examples/cloudbot
+//
+// starts a backend that has the same, sends the bot a few messages, and ends. With ZIM_SERVER_SECRET it is a bot on the real service, or on
+// the one at ZIM_BASE_URL:
+//
+//	ZIM_APP_ID=… ZIM_SERVER_SECRET=… ZIM_CALLBACK_SECRET=… ZIM_LISTEN=:8443 go run ./examples/cloudbot
+//
+// The service's callbacks must reach /zim/callback there, through something that speaks TLS.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/zim-go/zim"
+	"github.com/zim-go/zim/token"
+	"github.com/zim-go/zim/transport/cloud"
+)
+
+const bot = "@RBT#helper"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := error(nil)
+	if os.Getenv("ZIM_SERVER_SECRET") == "" {
+		err = demo(ctx)
+	} else {
+		err = production(ctx)
+	}
+	if err != nil {
+		log.Fatal("cloudbot: ", err)
+	}
+}
+
+// production runs the bot until ctx ends.
+func production(ctx context.Context) error {
+	appID, err := strconv.ParseUint(os.Getenv("ZIM_APP_ID"), 10, 32)
+	if err != nil {
+		return fmt.Errorf("ZIM_APP_ID: %w", err)
+	}
+	service := &cloud.Service{
+		AppID:          uint32(appID),
+		ServerSecret:   token.Secret(os.Getenv("ZIM_SERVER_SECRET")),
+		CallbackSecret: token.Secret(os.Getenv("ZIM_CALLBACK_SECRET")),
+		BaseURL:        os.Getenv("ZIM_BASE_URL"), // empty: the real service
+	}
+	web := &http.Server{Addr: cmp.Or(os.Getenv("ZIM_LISTEN"), "127.0.0.1:8443"), Handler: callbacks(service), ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- web.ListenAndServe() }()
+	return run(ctx, service, func() error {
+		select {
+		case err := <-served:
+			return err
+		case <-ctx.Done():
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return errors.Join(service.Shutdown(ctx), web.Shutdown(ctx))
+	})
+}
+
+func callbacks(service *cloud.Service) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /zim/callback", service)
+	return mux
+}
+
+// run is the bot, for as long as during takes. It is the same wherever the service is.
+func run(ctx context.Context, service *cloud.Service, during func() error) error {
+	z, err := zim.New(zim.AppConfig{AppID: service.AppID, Transport: service})
+	if err != nil {
+		return err
+	}
+	defer z.Destroy()
+	zim.On(z, func(ctx context.Context, e *zim.PeerMessageReceived) {
+		for _, m := range e.Messages {
+			if err := answer(ctx, z, m); err != nil {
+				log.Printf("no answer for %s: %v", m.Sender, err)
+			}
+		}
+	})
+	zim.On(z, func(_ context.Context, e *zim.Error) { log.Print(e) })
+	if err := z.Login(ctx, bot, &zim.LoginConfig{Token: "-", UserName: "Helper"}); err != nil {
+		return err
+	}
+	return during()
+}
+
+// answer is what the bot has to say.
+func answer(ctx context.Context, z *zim.ZIM, m *zim.Message) error {
+	reply := "I read text and look at images."
+	switch c := m.Content.(type) {
+	case *zim.TextMessage:
+		reply = "You said: " + c.Message
+	case *zim.ImageMessage:
+		reply = fmt.Sprintf("A fine picture, %s.", c.Name)
+	}
+	sent, err := z.SendMessage(ctx, &zim.TextMessage{Message: reply}, zim.Peer(m.Sender), nil)
+	if errors.Is(err, zim.ErrOutcomeUnknown) && sent != nil {
+		// The service would not know it again: a retry looks for it before it sends it.
+		_, err = z.SendMessage(ctx, nil, zim.Peer(m.Sender), &zim.MessageSendConfig{Retry: sent})
+	}
+	return err
+}
