@@ -76,12 +76,15 @@ func play(t *testing.T, seed uint64, total totals) []string {
 	// The quiet phase: everything must come to rest.
 	w.faults.Heal()
 	for _, then := range []func(*person){(*person).comeBack, (*person).comeBack, (*person).resolve} {
-		// Twice: who was still connected may learn only now that the session is over.
 		for _, p := range w.people {
+			p.comeBack() // again: who was still connected may learn only now that the session is over
 			then(p)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
+	}
+	for _, p := range w.people {
+		p.comeBack()
 	}
 	w.judge()
 	for _, p := range w.people {

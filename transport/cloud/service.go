@@ -107,6 +107,8 @@ type Service struct {
 	Region  Region // ignored if BaseURL is set
 	BaseURL string // another service that has the same API, such as our backend. Empty: the real one
 
+	NoLimits bool // the service takes any number of calls, as our backend does if it is told to: none waits for its turn
+
 	HTTPClient *http.Client // nil means one of its own. Redirects are never followed
 	Logger     *slog.Logger // never gets secrets, content or URLs. Nil discards
 

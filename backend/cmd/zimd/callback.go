@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/hmac"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ func (c *serveCmd) callbacks(st *store.Store, url string, log *slog.Logger) (*we
 	case secret == "":
 		return nil, errors.New("--callback-url needs the callback secret: set $ZIM_CALLBACK_SECRET or --callback-secret-file")
 	}
-	if app, err := c.secret(); err == nil && app == secret {
+	if app, err := c.secret(); err == nil && hmac.Equal([]byte(app), []byte(secret)) {
 		return nil, errors.New("the callback secret is the app's secret: who receives callbacks could do everything")
 	}
 	return webhook.New(webhook.Config{
