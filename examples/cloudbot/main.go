@@ -100,12 +100,14 @@ func run(ctx context.Context, service *cloud.Service, during func() error) error
 
 // answer is what the bot has to say.
 func answer(ctx context.Context, z *zim.ZIM, m *zim.Message) error {
-	reply := "I read text and look at images."
+	var reply string
 	switch c := m.Content.(type) {
 	case *zim.TextMessage:
 		reply = "You said: " + c.Message
 	case *zim.ImageMessage:
 		reply = fmt.Sprintf("A fine picture, %s.", c.Name)
+	default:
+		reply = "I read text and look at images."
 	}
 	sent, err := z.SendMessage(ctx, &zim.TextMessage{Message: reply}, zim.Peer(m.Sender), nil)
 	if errors.Is(err, zim.ErrOutcomeUnknown) && sent != nil {
