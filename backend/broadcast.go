@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -28,7 +29,7 @@ func (s *Server) Broadcast(appID uint32, b Broadcast) error {
 	if err := ident.CheckUserID(b.Sender); err != nil {
 		return fmt.Errorf("backend: the sender %w", err)
 	}
-	if b.Type != typeText && b.Type != typeCustom && !isMedia(b.Type) {
+	if b.Type != msgtype.Text && b.Type != msgtype.Custom && !isMedia(b.Type) {
 		return errors.New("backend: only text, custom messages and media are broadcast")
 	}
 	if len(b.ExtendedData) > app.Limits.ExtendedDataSize {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/backend/webhook"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -41,7 +42,7 @@ func (c *change) calls(event string) bool {
 func (c *change) callMessage(m *store.Message) error {
 	conv := m.Conversation
 	to := conv.Name(m.Sender.UserID)
-	bot := conv.Type == store.ConversationPeer && strings.HasPrefix(to, botPrefix) && m.Type != typeCombine && c.calls(webhook.BotMsg)
+	bot := conv.Type == store.ConversationPeer && strings.HasPrefix(to, botPrefix) && m.Type != msgtype.Combine && c.calls(webhook.BotMsg)
 	if !bot && !c.calls(webhook.SendMsg) {
 		return nil
 	}

@@ -10,47 +10,35 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
 
-// Documented message types and priorities.
+// Documented priorities.
 const (
-	typeText     = 1
-	typeCommand  = 2
-	typeMultiple = 10
-	typeImage    = 11
-	typeFile     = 12
-	typeAudio    = 13
-	typeVideo    = 14
-	typeBarrage  = 20
-	typeRevoke   = 31
-	typeTips     = 32
-	typeCombine  = 100
-	typeCustom   = 200
-
 	priorityLow  = 1
 	priorityHigh = 3
 )
 
 // transient reports whether messages of a type are not kept.
-func transient(typ int32) bool { return typ == typeCommand || typ == typeBarrage }
+func transient(typ int32) bool { return typ == msgtype.Command || typ == msgtype.Barrage }
 
 // media reports whether messages of a type are about a file.
-func isMedia(typ int32) bool { return typeImage <= typ && typ <= typeVideo }
+func isMedia(typ int32) bool { return msgtype.Image <= typ && typ <= msgtype.Video }
 
 // ordinary reports whether messages of a type can be replied to, pinned and combined.
 func ordinary(typ int32) bool {
-	return typ == typeText || typ == typeMultiple || isMedia(typ) || typ == typeCombine || typ == typeCustom
+	return typ == msgtype.Text || typ == msgtype.Multiple || isMedia(typ) || typ == msgtype.Combine || typ == msgtype.Custom
 }
 
 // check holds content against the limits of its type, and returns it in the form in which it is kept. item says that it is
 // part of a message with several.
 func (l *Limits) check(typ int32, content []byte, item bool) ([]byte, *wire.Error) {
 	switch typ {
-	case typeText:
+	case msgtype.Text:
 		return checkSingle(content, func(v []byte) *wire.Error { return checkText("text", v, l.TextSize) })
-	case typeCustom:
+	case msgtype.Custom:
 		c := new(wire.CustomContent)
 		return checkContent(content, c, func() *wire.Error {
 			if c.SubType < 0 || c.SubType > maxSubType {
@@ -61,16 +49,16 @@ func (l *Limits) check(typ int32, content []byte, item bool) ([]byte, *wire.Erro
 			}
 			return checkText("custom message", []byte(c.Message), l.CustomSize)
 		})
-	case typeImage:
+	case msgtype.Image:
 		c := new(wire.ImageContent)
 		return checkContent(content, c, func() *wire.Error { return l.checkFile(typ, c.File, 0, c.LargeUrl, c.ThumbnailUrl) })
-	case typeFile:
+	case msgtype.File:
 		c := new(wire.FileContent)
 		return checkContent(content, c, func() *wire.Error { return l.checkFile(typ, c.File, 0) })
-	case typeAudio:
+	case msgtype.Audio:
 		c := new(wire.AudioContent)
 		return checkContent(content, c, func() *wire.Error { return l.checkFile(typ, c.File, c.Duration) })
-	case typeVideo:
+	case msgtype.Video:
 		c := new(wire.VideoContent)
 		return checkContent(content, c, func() *wire.Error { return l.checkFile(typ, c.File, c.Duration, c.FirstFrameUrl) })
 	}
@@ -78,17 +66,17 @@ func (l *Limits) check(typ int32, content []byte, item bool) ([]byte, *wire.Erro
 		return nil, refuse(codeParamsInvalid, "a message of this type can't be an item of a multiple message")
 	}
 	switch typ {
-	case typeCommand:
+	case msgtype.Command:
 		return checkSingle(content, func(v []byte) *wire.Error { return checkCommand(v, l.CommandSize) })
-	case typeBarrage:
+	case msgtype.Barrage:
 		return checkSingle(content, func(v []byte) *wire.Error { return checkText("barrage", v, l.BarrageSize) })
-	case typeMultiple:
+	case msgtype.Multiple:
 		c := new(wire.MultipleContent)
 		return checkContent(content, c, func() *wire.Error { return l.checkMultiple(c) })
-	case typeCombine:
+	case msgtype.Combine:
 		c := new(wire.CombineContent)
 		return checkContent(content, c, func() *wire.Error { return checkCombine(c) })
-	case typeRevoke, typeTips:
+	case msgtype.Revoke, msgtype.Tips:
 		return nil, refuse(codeParamsInvalid, "only the server makes messages of this type")
 	}
 	return nil, refuse(codeUnsupported, "the server does not know messages of this type")
@@ -142,7 +130,7 @@ func (l *Limits) checkMultiple(c *wire.MultipleContent) *wire.Error {
 		item.Content = content
 		if isMedia(item.Type) {
 			files++
-		} else if item.Type == typeCustom {
+		} else if item.Type == msgtype.Custom {
 			customs++
 		}
 	}
@@ -169,9 +157,9 @@ func checkCombine(c *wire.CombineContent) *wire.Error {
 
 // The documented formats, by the extension of the file's name. Files may have any.
 var formats = map[int32][]string{
-	typeImage: {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tiff", ".webp", ".heic", ".heif"},
-	typeAudio: {".mp3", ".m4a"},
-	typeVideo: {".mp4", ".mov"},
+	msgtype.Image: {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tiff", ".webp", ".heic", ".heif"},
+	msgtype.Audio: {".mp3", ".m4a"},
+	msgtype.Video: {".mp4", ".mov"},
 }
 
 // checkFormat checks the name of a file.
@@ -195,10 +183,10 @@ func (l *Limits) checkFile(typ int32, f *wire.File, duration int64, more ...stri
 			return refuse(codeURL, fmt.Sprintf("a URL has up to %d bytes", maxURL))
 		}
 	}
-	if duration < 0 || typ == typeAudio && duration > l.AudioDuration {
+	if duration < 0 || typ == msgtype.Audio && duration > l.AudioDuration {
 		return refuse(codeFileDuration, fmt.Sprintf("the duration is %d seconds, the limit is %d", duration, l.AudioDuration))
 	}
-	if duration == 0 && f.Object != "" && (typ == typeAudio || typ == typeVideo) {
+	if duration == 0 && f.Object != "" && (typ == msgtype.Audio || typ == msgtype.Video) {
 		return refuse(codeParamsInvalid, "an audio or video file needs its duration")
 	}
 	if f.Size < 0 {

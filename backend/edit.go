@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
@@ -73,7 +74,7 @@ func (c *change) editable(m *store.Message) *wire.Error {
 		return refuse(codeEditFailed, "the message was revoked")
 	case m.Sender.ID != c.self.ID:
 		return refuse(codeEditForeign, "only the sender edits a message")
-	case m.Type != typeText && m.Type != typeCustom && m.Type != typeMultiple:
+	case m.Type != msgtype.Text && m.Type != msgtype.Custom && m.Type != msgtype.Multiple:
 		return refuse(codeParamsInvalid, "only text, custom and multiple messages are edited")
 	case c.now-m.Time > editWindow.Milliseconds():
 		return refuse(codeEditLate, "the message is too old to be edited")
@@ -213,7 +214,7 @@ func (c *change) revocable(m *store.Message, member *store.Member) (status int32
 
 // revoke writes what is left of m: it counts no more, and nobody is mentioned, has reacted or has pinned.
 func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.Event, quoting []int64, count *wire.RepliedCount, err error) {
-	if m.Type == typeText {
+	if m.Type == msgtype.Text {
 		text, ok := payload.Split(m.Content)
 		if ok {
 			content.OriginalText = string(text)
@@ -240,7 +241,7 @@ func (c *change) revoke(m *store.Message, content *wire.RevokeContent) (e *wire.
 	} else if pinned {
 		e.Pins = []*wire.PinChange{{Status: notPinned, Message: at(m.Place)}}
 	}
-	m.Type, m.Extended, m.Flags = typeRevoke, "", m.Flags&store.FlagCounts|store.FlagRevoked
+	m.Type, m.Extended, m.Flags = msgtype.Revoke, "", m.Flags&store.FlagCounts|store.FlagRevoked
 	if m.Content, err = proto.Marshal(content); err != nil {
 		return nil, nil, nil, err
 	}

@@ -8,11 +8,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/media"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
 // hasFiles reports whether messages of a type may be about files.
-func hasFiles(typ int32) bool { return isMedia(typ) || typ == typeMultiple }
+func hasFiles(typ int32) bool { return isMedia(typ) || typ == msgtype.Multiple }
 
 // upload allows a file to be uploaded.
 func (a *attachment) upload(s *session, id uint64, req *wire.UploadRequest) {
@@ -46,7 +47,7 @@ func (a *attachment) upload(s *session, id uint64, req *wire.UploadRequest) {
 }
 
 func checkUpload(req *wire.UploadRequest, l *Limits) *wire.Error {
-	limit, ok := map[int32]int64{typeImage: l.ImageSize, typeFile: l.FileSize, typeAudio: l.AudioSize, typeVideo: l.VideoSize}[req.Type]
+	limit, ok := map[int32]int64{msgtype.Image: l.ImageSize, msgtype.File: l.FileSize, msgtype.Audio: l.AudioSize, msgtype.Video: l.VideoSize}[req.Type]
 	if !ok {
 		return refuse(codeParamsInvalid, "messages of this type have no file")
 	}
@@ -59,7 +60,7 @@ func checkUpload(req *wire.UploadRequest, l *Limits) *wire.Error {
 // attachFiles replaces what a message says of the files that the server has by what the server knows of them. They must be
 // the user's, or have been shown to the user.
 func (s *Server) attachFiles(user userKey, typ int32, content []byte) ([]byte, *wire.Error) {
-	if typ != typeMultiple {
+	if typ != msgtype.Multiple {
 		return s.attachFile(user, typ, content)
 	}
 	c := new(wire.MultipleContent)
@@ -128,22 +129,22 @@ func wireSize(i media.Image) *wire.Size {
 // decodeFile decodes the content of a media message, and returns what it says of its file.
 func decodeFile(typ int32, content []byte) (proto.Message, *wire.File) {
 	switch typ {
-	case typeImage:
+	case msgtype.Image:
 		c := new(wire.ImageContent)
 		if proto.Unmarshal(content, c) == nil {
 			return c, c.File
 		}
-	case typeFile:
+	case msgtype.File:
 		c := new(wire.FileContent)
 		if proto.Unmarshal(content, c) == nil {
 			return c, c.File
 		}
-	case typeAudio:
+	case msgtype.Audio:
 		c := new(wire.AudioContent)
 		if proto.Unmarshal(content, c) == nil {
 			return c, c.File
 		}
-	case typeVideo:
+	case msgtype.Video:
 		c := new(wire.VideoContent)
 		if proto.Unmarshal(content, c) == nil {
 			return c, c.File
@@ -162,7 +163,7 @@ func (s *Server) sign(user userKey, typ int32, content []byte) []byte {
 	if files == nil || !hasFiles(typ) {
 		return content
 	}
-	if typ == typeMultiple {
+	if typ == msgtype.Multiple {
 		c := new(wire.MultipleContent)
 		if proto.Unmarshal(content, c) != nil {
 			return content

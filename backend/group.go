@@ -12,6 +12,7 @@ import (
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -429,7 +430,7 @@ func (op *groupOp) tip(event int32, targets ...*store.GroupMember) error {
 	rand.Read(clientID[:])
 	conv := op.group.Conversation
 	m := &store.Message{
-		Sender: op.self, ClientID: clientID[:], Hash: clientID[:], Type: typeTips, Priority: priorityLow, Content: encoded,
+		Sender: op.self, ClientID: clientID[:], Hash: clientID[:], Type: msgtype.Tips, Priority: priorityLow, Content: encoded,
 	}
 	if _, _, err := op.AppendMessage(conv, m); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -128,7 +129,7 @@ func (a *attachment) queryCombine(s *session, id uint64, req *wire.QueryCombineM
 				return nil, refused, err
 			}
 			content := new(wire.CombineContent)
-			if m.Type != typeCombine || proto.Unmarshal(m.Content, content) != nil {
+			if m.Type != msgtype.Combine || proto.Unmarshal(m.Content, content) != nil {
 				return nil, refuse(codeParamsInvalid, "that is no combine message"), nil
 			}
 			combine = content.CombineId
@@ -274,7 +275,7 @@ func (c *change) hide(m *store.Member, seqs []int64, e *wire.Event) (*wire.Error
 		if msg == nil || slices.ContainsFunc(list, func(other *store.Message) bool { return other.Place == msg.Place }) {
 			continue
 		}
-		if msg.Type == typeTips {
+		if msg.Type == msgtype.Tips {
 			return refuse(codeParamsInvalid, "tips can't be deleted one by one"), nil
 		}
 		list = append(list, msg)

@@ -3,6 +3,7 @@ package backend
 import (
 	"math/rand/v2"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -36,9 +37,9 @@ func classOf(req *wire.Request) class {
 		return classVital
 	case *wire.Request_SendMessage:
 		switch b.SendMessage.GetType() {
-		case typeBarrage:
+		case msgtype.Barrage:
 			return classBarrage
-		case typeCommand:
+		case msgtype.Command:
 			return classCommand
 		}
 	case *wire.Request_Receipts:

@@ -13,6 +13,7 @@ import (
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/internal/defect"
 	"github.com/zim-go/zim/internal/ident"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -37,7 +38,7 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	}
 	req.Content = content
 	var sum []byte
-	if req.Type != typeCommand {
+	if req.Type != msgtype.Command {
 		sum = hash(req) // of what was asked for: what the server makes of it differs from one try to the next
 	}
 	if hasFiles(req.Type) {
@@ -47,7 +48,7 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		}
 	}
 	hasty := false
-	if req.Type != typeBarrage {
+	if req.Type != msgtype.Barrage {
 		limiter := s.normal
 		if req.Priority == priorityHigh {
 			limiter = s.high
@@ -60,10 +61,10 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	case req.ConversationType == store.ConversationRoom:
 		a.sendToRoom(s, id, req, sum, excess)
 		return
-	case req.Type == typeCommand && excess != nil:
+	case req.Type == msgtype.Command && excess != nil:
 		a.refuse(id, excess)
 		return
-	case req.Type == typeCommand:
+	case req.Type == msgtype.Command:
 		a.sendCommand(s, id, req)
 		return
 	}
@@ -94,7 +95,7 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 
 // weight returns how many messages a message counts for: what it combines is copied.
 func weight(req *wire.SendMessageRequest) int {
-	if req.Type != typeCombine {
+	if req.Type != msgtype.Combine {
 		return 1
 	}
 	c := new(wire.CombineContent)
@@ -127,7 +128,7 @@ func check(s *session, req *wire.SendMessageRequest) *wire.Error {
 	default:
 		return refuse(codeUnsupported, "the server does not know conversations of this type")
 	}
-	if req.Type == typeBarrage && req.ConversationType != store.ConversationRoom {
+	if req.Type == msgtype.Barrage && req.ConversationType != store.ConversationRoom {
 		return refuse(codeParamsInvalid, "barrages are for rooms")
 	}
 	if req.Priority == 0 {
@@ -428,7 +429,7 @@ func (op *sendOp) Done(err error) {
 	}
 	m, s := &op.message, op.change.s
 	ack := &wire.SendMessageResponse{MessageId: m.ID, MessageSeq: m.Seq(), OrderKey: m.ID, TimestampMs: m.Time}
-	if m.Type == typeCombine || hasFiles(m.Type) {
+	if m.Type == msgtype.Combine || hasFiles(m.Type) {
 		ack.Content = op.a.server.sign(s.key, m.Type, m.Content)
 	}
 	if info := op.quoted; info != nil {

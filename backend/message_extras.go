@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -26,7 +27,7 @@ func (e *extras) replies() bool { return e != nil && e.root != nil }
 // prepare looks at what few messages have, before anything is written. It returns nil if there is nothing of that.
 func (op *sendOp) prepare() (*extras, error) {
 	c, m, req := &op.change, &op.message, op.req
-	if !req.HasReceipt && req.ReplyTo == 0 && len(req.MentionedUserIds) == 0 && !req.IsMentionAll && req.Type != typeCombine && !c.s.server {
+	if !req.HasReceipt && req.ReplyTo == 0 && len(req.MentionedUserIds) == 0 && !req.IsMentionAll && req.Type != msgtype.Combine && !c.s.server {
 		return nil, nil
 	}
 	e := new(extras)
@@ -46,7 +47,7 @@ func (op *sendOp) prepare() (*extras, error) {
 			return nil, err
 		}
 	}
-	if req.Type == typeCombine {
+	if req.Type == msgtype.Combine {
 		if err := op.combine(e); op.refused != nil || err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -102,7 +103,7 @@ func (t *talk) behind(after int64) []*wire.Message {
 // for. If excess is not nil, that is the answer unless the room has the message.
 func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) {
 	refused := checkRoomID(req.ConversationId)
-	if refused == nil && req.Type == typeCombine && excess == nil {
+	if refused == nil && req.Type == msgtype.Combine && excess == nil {
 		var err error
 		if refused, err = a.combineForRoom(s, req); err != nil {
 			a.storeFailed(id, err)
@@ -118,7 +119,7 @@ func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequ
 		return
 	}
 	ack := &wire.SendMessageResponse{MessageId: m.MessageId, MessageSeq: m.MessageSeq, OrderKey: m.OrderKey, TimestampMs: m.TimestampMs}
-	if m.Type == typeCombine || hasFiles(m.Type) {
+	if m.Type == msgtype.Combine || hasFiles(m.Type) {
 		ack.Content = a.server.sign(s.key, m.Type, m.Content)
 	}
 	a.link.Reply(id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}})

@@ -6,23 +6,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
-)
-
-// Documented message types.
-const (
-	typeText     = 1
-	typeCommand  = 2
-	typeMultiple = 10
-	typeImage    = 11
-	typeFile     = 12
-	typeAudio    = 13
-	typeVideo    = 14
-	typeBarrage  = 20
-	typeRevoke   = 31
-	typeTips     = 32
-	typeCustom   = 200
 )
 
 const (
@@ -69,14 +55,14 @@ func bindText(in any, text string) *failure {
 // encode makes what a message of a type says of what the request says. The backend holds it against its limits.
 func encode(typ, subType int64, message, searched string) ([]byte, *failure) {
 	switch typ {
-	case typeText, typeBarrage, typeCommand:
+	case msgtype.Text, msgtype.Barrage, msgtype.Command:
 		return payload.Append(nil, message), nil
-	case typeCustom:
+	case msgtype.Custom:
 		if subType < 0 || subType > 200 {
 			return nil, badInput("SubMsgType is 0 to 200")
 		}
 		return marshal(&wire.CustomContent{Message: message, SubType: int32(subType), SearchedContent: searched})
-	case typeImage:
+	case msgtype.Image:
 		in := new(imageIn)
 		if f := bindText(in, message); f != nil {
 			return nil, f
@@ -85,22 +71,22 @@ func encode(typ, subType int64, message, searched string) ([]byte, *failure) {
 			File: &wire.File{Url: in.Origin.Url, Name: in.FileName, Size: in.Size}, Size: in.Origin.size(),
 			LargeUrl: in.LargeImage.Url, LargeSize: in.LargeImage.size(), ThumbnailUrl: in.Thumbnail.Url, ThumbnailSize: in.Thumbnail.size(),
 		})
-	case typeFile, typeAudio, typeVideo:
+	case msgtype.File, msgtype.Audio, msgtype.Video:
 		in := new(fileIn)
 		if f := bindText(in, message); f != nil {
 			return nil, f
 		}
 		file := &wire.File{Url: in.Url, Name: in.FileName, Size: in.Size}
 		switch typ {
-		case typeFile:
+		case msgtype.File:
 			return marshal(&wire.FileContent{File: file})
-		case typeAudio:
+		case msgtype.Audio:
 			return marshal(&wire.AudioContent{File: file, Duration: in.MediaDuration})
 		}
 		return marshal(&wire.VideoContent{
 			File: file, Duration: in.MediaDuration, FirstFrameUrl: in.Thumbnail.Url, FirstFrameSize: in.Thumbnail.size(),
 		})
-	case typeMultiple:
+	case msgtype.Multiple:
 		in := new(multipleIn)
 		if f := bindText(in, message); f != nil {
 			return nil, f
@@ -111,7 +97,7 @@ func encode(typ, subType int64, message, searched string) ([]byte, *failure) {
 		c := new(wire.MultipleContent)
 		for _, item := range in.MultiMsg {
 			switch item.MsgType {
-			case typeText, typeImage, typeFile, typeAudio, typeVideo, typeCustom:
+			case msgtype.Text, msgtype.Image, msgtype.File, msgtype.Audio, msgtype.Video, msgtype.Custom:
 			default:
 				return nil, badInput("an item is of a type that can't be one")
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/backend/internal/msgbody"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -32,7 +33,7 @@ func (c *call) entry(m *wire.Message) historyMessage {
 	if e.Sender == "" {
 		e.Sender = m.ConversationId
 	}
-	if m.Type == typeRevoke {
+	if m.Type == msgtype.Revoke {
 		e.IsEmpty = isRecalled
 	}
 	return e
@@ -85,7 +86,7 @@ func (c *call) history(userID string, conv *wire.ConversationRef, p page) (any, 
 	found := resp.GetMessages()
 	out := historyOut{found.GetNext(), []historyMessage{}}
 	for _, m := range slices.Backward(found.GetMessages()) {
-		if m.Type != typeTips && (m.Type != typeRevoke || p.WithEmptyMsg == 1) {
+		if m.Type != msgtype.Tips && (m.Type != msgtype.Revoke || p.WithEmptyMsg == 1) {
 			out.List = append(out.List, c.entry(m))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/backend/internal/msgbody"
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -43,7 +44,7 @@ type messageBody struct {
 // request makes the message for one conversation.
 func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMessageRequest, *failure) {
 	body := &in.MessageBody
-	text, f := plain(body.Message, in.MessageType == typeCommand && (in.IsBase64 == 1 || body.IsBase64 == 1))
+	text, f := plain(body.Message, in.MessageType == msgtype.Command && (in.IsBase64 == 1 || body.IsBase64 == 1))
 	if f != nil {
 		return nil, f
 	}
@@ -54,7 +55,7 @@ func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMe
 		return nil, badInput("the Message is missing")
 	case len(text) > limit:
 		return nil, fail(codeMessageTooBig, "the Message has "+strconv.Itoa(len(text))+" bytes, the limit is "+strconv.Itoa(limit))
-	case in.MessageType == typeBarrage && convType != convRoom:
+	case in.MessageType == msgtype.Barrage && convType != convRoom:
 		return nil, badInput("barrages are for rooms")
 	case in.SendMsgOptions.TargetOption != nil:
 		return nil, badInput("the server knows no messages to a part of a group")
@@ -77,13 +78,13 @@ func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMe
 // sizeLimit returns how many bytes the Message of a type may have.
 func sizeLimit(l *backend.Limits, typ int64) int {
 	switch typ {
-	case typeCommand:
+	case msgtype.Command:
 		return l.CommandSize
-	case typeBarrage:
+	case msgtype.Barrage:
 		return l.BarrageSize
-	case typeCustom:
+	case msgtype.Custom:
 		return l.CustomSize
-	case typeMultiple:
+	case msgtype.Multiple:
 		return max(l.TextSize, maxMultiple)
 	}
 	return l.TextSize
@@ -238,7 +239,7 @@ type sendAllIn struct {
 // sendMessageToAllUsers reaches those who are online. Nobody is pushed, whatever PushType says.
 func sendMessageToAllUsers(c *call, in *sendAllIn) (any, *failure) {
 	switch in.MessageType {
-	case typeText, typeImage, typeFile, typeAudio, typeVideo, typeCustom:
+	case msgtype.Text, msgtype.Image, msgtype.File, msgtype.Audio, msgtype.Video, msgtype.Custom:
 	default:
 		return nil, badInput("a message of this type can't be broadcast")
 	}
@@ -366,7 +367,7 @@ func (c *call) editedContent(in *editIn, m *wire.Message) ([]byte, *failure) {
 		text = c.bodies().Body(m.Type, m.Content)
 	}
 	if in.EditType&editSubType != 0 {
-		if m.Type != typeCustom {
+		if m.Type != msgtype.Custom {
 			return nil, badInput("only custom messages have a sub-type")
 		}
 		sub = in.SubMsgType

@@ -35,7 +35,7 @@ type person struct {
 // begin starts the program.
 func (p *person) begin() {
 	w := p.world
-	z, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: w.dialer(p.name, p.dial), DeviceID: "phone", OutboxDir: p.outbox})
+	z, err := zim.New(zim.AppConfig{AppID: zimtest.AppID, Transport: w.faults.Dialer(p.name, p.dial), DeviceID: "phone", OutboxDir: p.outbox})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
 	"github.com/zim-go/zim/backend/zimtest"
-	"github.com/zim-go/zim/transport"
 )
 
 const (
@@ -182,9 +181,4 @@ func (w *world) rival(user, device string) *zim.ZIM {
 		w.t.Error(err)
 	}
 	return z
-}
-
-// dialer returns the transport of a user, with its faults.
-func (w *world) dialer(name string, d transport.Dialer) transport.Dialer {
-	return w.faults.Dialer(name, d)
 }

@@ -13,6 +13,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
+	"github.com/zim-go/zim/internal/roundtrip"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -82,7 +84,8 @@ func (c *faultConn) start(req *wire.Request, done func(*wire.Response, error)) u
 	c.pending[id] = done
 	c.mu.Unlock()
 	m := req.GetSendMessage()
-	twice := m != nil && m.Type != typeCommand && m.Type != typeBarrage
+	// Nobody recognizes commands and barrages that come twice.
+	twice := m != nil && m.Type != msgtype.Command && m.Type != msgtype.Barrage
 	c.up.add(frame{size: proto.Size(req), twice: twice, arrive: func(ctx context.Context) {
 		c.request(ctx, req, func(resp *wire.Response, err error) {
 			if err != nil {
@@ -99,9 +102,6 @@ func (c *faultConn) start(req *wire.Request, done func(*wire.Response, error)) u
 	}})
 	return id
 }
-
-// The types of messages that nobody recognizes when they come twice.
-const typeCommand, typeBarrage = 2, 20
 
 // over tells the client that the inner connection ended, behind what came before.
 func (c *faultConn) over() {
@@ -127,22 +127,7 @@ func (c *faultConn) take(id uint64) func(*wire.Response, error) {
 
 // RoundTrip implements [transport.Conn].
 func (c *faultConn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-	type result struct {
-		resp *wire.Response
-		err  error
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	got := make(chan result, 1)
-	id := c.start(req, func(resp *wire.Response, err error) { got <- result{resp, err} })
-	select {
-	case r := <-got:
-		return r.resp, r.err
-	case <-ctx.Done():
-		c.take(id)
-		return nil, ctx.Err()
-	}
+	return roundtrip.Wait(ctx, func(done func(*wire.Response, error)) uint64 { return c.start(req, done) }, c.take)
 }
 
 // receive takes what the service pushes.

@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/roundtrip"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -167,27 +168,14 @@ func (c *Conn) start(req *wire.Request, done func(*wire.Response, error)) (id ui
 
 // RoundTrip implements [transport.Conn].
 func (c *Conn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-	type result struct {
-		resp *wire.Response
-		err  error
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	got := make(chan result, 1)
-	id := c.start(req, func(resp *wire.Response, err error) {
-		if resp.GetSendMessage() != nil {
-			resp = proto.CloneOf(resp) // it is only lent
-		}
-		got <- result{resp, err}
-	})
-	select {
-	case r := <-got:
-		return r.resp, r.err
-	case <-ctx.Done():
-		c.take(id)
-		return nil, ctx.Err()
-	}
+	return roundtrip.Wait(ctx, func(done func(*wire.Response, error)) uint64 {
+		return c.start(req, func(resp *wire.Response, err error) {
+			if resp.GetSendMessage() != nil {
+				resp = proto.CloneOf(resp) // it is only lent
+			}
+			done(resp, err)
+		})
+	}, c.take)
 }
 
 // Receive implements [transport.Conn].

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/transport"
 )
 
@@ -49,7 +50,7 @@ func (s *Service) register(ctx context.Context, a *action, users []User) ([]Fail
 // SendTextToAllUsers sends a text to all users of the app in the name of fromUserID. It is not stored. The service allows one in a second and 100 in a day,
 // in some plans only.
 func (s *Service) SendTextToAllUsers(ctx context.Context, fromUserID, text string) error {
-	_, err := s.call(ctx, sendMessageToAllUsers, "", object{"FromUserId": fromUserID, "MessageType": typeText, "MessageBody": object{"Message": text}})
+	_, err := s.call(ctx, sendMessageToAllUsers, "", object{"FromUserId": fromUserID, "MessageType": msgtype.Text, "MessageBody": object{"Message": text}})
 	return err
 }
 
@@ -143,7 +144,7 @@ func (s *Service) ImportGroupText(ctx context.Context, m TextImport, groupID str
 }
 
 func (m TextImport) args() object {
-	args := object{"FromUserId": m.FromUserID, "MessageType": typeText, "Priority": 1, "MessageBody": object{"Message": m.Text}}
+	args := object{"FromUserId": m.FromUserID, "MessageType": msgtype.Text, "Priority": 1, "MessageBody": object{"Message": m.Text}}
 	if !m.Time.IsZero() {
 		args["SendMessageTime"] = m.Time.UnixMilli()
 	}

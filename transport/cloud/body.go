@@ -11,23 +11,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
-)
-
-// The documented message types that differ in how the service writes them.
-const (
-	typeText     = 1
-	typeCommand  = 2
-	typeMultiple = 10
-	typeImage    = 11
-	typeFile     = 12
-	typeAudio    = 13
-	typeVideo    = 14
-	typeBarrage  = 20
-	typeRevoke   = 31
-	typeTips     = 32
-	typeCombine  = 100
-	typeCustom   = 200
 )
 
 // A body is what a message says, as the service has it.
@@ -43,23 +28,23 @@ var errNoURL = errors.New("cloud: a file must be given by a URL of up to 500 byt
 // encode writes the content of a message for the service. uid names the files in it.
 func encode(typ int32, content []byte, uid string) (b body, err error) {
 	switch typ {
-	case typeText, typeBarrage:
+	case msgtype.Text, msgtype.Barrage:
 		var c wire.TextContent
 		err = proto.Unmarshal(content, &c)
 		b.text = c.Message
-	case typeCommand:
+	case msgtype.Command:
 		var c wire.CommandContent
 		err = proto.Unmarshal(content, &c)
 		if b.text = string(c.Message); !utf8.Valid(c.Message) {
 			b.text, b.base64 = base64.StdEncoding.EncodeToString(c.Message), true
 		}
-	case typeCustom:
+	case msgtype.Custom:
 		var c wire.CustomContent
 		err = proto.Unmarshal(content, &c)
 		b = body{text: c.Message, subType: c.SubType, searched: c.SearchedContent}
-	case typeImage, typeFile, typeAudio, typeVideo:
+	case msgtype.Image, msgtype.File, msgtype.Audio, msgtype.Video:
 		b.text, err = encodeFile(typ, content, uid)
-	case typeMultiple:
+	case msgtype.Multiple:
 		b.text, err = encodeItems(content, uid)
 	default:
 		err = fmt.Errorf("cloud: the service has no way to send messages of type %d: %w", typ, errors.ErrUnsupported)
@@ -74,7 +59,7 @@ func encodeItems(content []byte, uid string) (string, error) {
 	}
 	items := []any{}
 	for i, item := range c.Items {
-		if item.Type == typeMultiple {
+		if item.Type == msgtype.Multiple {
 			return "", fmt.Errorf("cloud: item %d of a message has items itself: %w", i, errors.ErrUnsupported)
 		}
 		b, err := encode(item.Type, item.Content, uid+"-"+strconv.Itoa(i))
@@ -82,7 +67,7 @@ func encodeItems(content []byte, uid string) (string, error) {
 			return "", err
 		}
 		o := object{"MsgType": item.Type, "Msg": b.text}
-		if item.Type == typeCustom {
+		if item.Type == msgtype.Custom {
 			o["SubMsgType"], o["SearchedContent"] = b.subType, b.searched
 		}
 		items = append(items, o)
@@ -94,7 +79,7 @@ func encodeFile(typ int32, content []byte, uid string) (string, error) {
 	o, f := object{"Uid": uid}, (*wire.File)(nil)
 	var err error
 	switch typ {
-	case typeImage:
+	case msgtype.Image:
 		var c wire.ImageContent
 		err, f = proto.Unmarshal(content, &c), c.File
 		o["Origin"] = encodePicture(f.GetUrl(), c.Size)
@@ -104,14 +89,14 @@ func encodeFile(typ int32, content []byte, uid string) (string, error) {
 		if c.ThumbnailUrl != "" {
 			o["Thumbnail"] = encodePicture(c.ThumbnailUrl, c.ThumbnailSize)
 		}
-	case typeFile:
+	case msgtype.File:
 		var c wire.FileContent
 		err, f = proto.Unmarshal(content, &c), c.File
-	case typeAudio:
+	case msgtype.Audio:
 		var c wire.AudioContent
 		err, f = proto.Unmarshal(content, &c), c.File
 		o["MediaDuration"] = c.Duration
-	case typeVideo:
+	case msgtype.Video:
 		var c wire.VideoContent
 		err, f = proto.Unmarshal(content, &c), c.File
 		o["MediaDuration"] = c.Duration
@@ -126,7 +111,7 @@ func encodeFile(typ int32, content []byte, uid string) (string, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(f.Url) > 500 {
 		return "", errNoURL
 	}
-	if typ != typeImage {
+	if typ != msgtype.Image {
 		o["Url"] = f.Url
 	}
 	o["FileName"] = f.Name

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
 )
@@ -20,9 +21,9 @@ var errNoCounterpart = errors.New("cloud: no counterpart")
 // if they came over the Server API.
 func decodeBody(typ, subType int32, body string) ([]byte, error) {
 	switch {
-	case typ < typeCustom && typ != typeText && typ != typeCombine && (typ < typeMultiple || typ > typeVideo):
+	case typ < msgtype.Custom && typ != msgtype.Text && typ != msgtype.Combine && (typ < msgtype.Multiple || typ > msgtype.Video):
 		return nil, errNoCounterpart // commands and barrages bring no callback, and of others nothing is known
-	case typ > typeCustom:
+	case typ > msgtype.Custom:
 		return []byte(body), nil // whoever knows the type may read it
 	}
 	return contentOf(typ, subType, body, false)
@@ -44,9 +45,9 @@ func decodeHistoric(typ, subType int32, body string) []byte {
 // contentOf makes content of a body. A lenient one leaves out the fields that are malformed.
 func contentOf(typ, subType int32, body string, lenient bool) ([]byte, error) {
 	switch typ {
-	case typeText, typeCommand, typeBarrage:
+	case msgtype.Text, msgtype.Command, msgtype.Barrage:
 		return payload.Append(nil, body), nil
-	case typeCustom:
+	case msgtype.Custom:
 		return encoded(&wire.CustomContent{Message: body, SubType: subType})
 	}
 	if !inObject(typ) {
@@ -62,7 +63,7 @@ func contentOf(typ, subType int32, body string, lenient bool) ([]byte, error) {
 
 // inObject reports whether the body of a message of that type is an object.
 func inObject(typ int32) bool {
-	return typ >= typeMultiple && typ <= typeVideo || typ == typeCombine || typ == typeRevoke || typ == typeTips
+	return typ >= msgtype.Multiple && typ <= msgtype.Video || typ == msgtype.Combine || typ == msgtype.Revoke || typ == msgtype.Tips
 }
 
 // parseBody reads an object that travels as text. It may be percent-encoded.
@@ -80,30 +81,30 @@ func parseBody(body string) (*fields, error) {
 func objectOf(typ int32, f *fields) ([]byte, error) {
 	var content proto.Message
 	switch typ {
-	case typeMultiple:
+	case msgtype.Multiple:
 		w, err := itemsOf(f)
 		if err != nil {
 			return nil, err
 		}
 		content = w
-	case typeImage:
+	case msgtype.Image:
 		content = decodeImage(f)
-	case typeFile:
+	case msgtype.File:
 		content = &wire.FileContent{File: decodeFile(f)}
-	case typeAudio:
+	case msgtype.Audio:
 		content = &wire.AudioContent{File: decodeFile(f), Duration: f.either("media_duration", "MediaDuration").number()}
-	case typeVideo:
+	case msgtype.Video:
 		w := &wire.VideoContent{File: decodeFile(f), Duration: f.either("media_duration", "MediaDuration").number()}
 		w.FirstFrameUrl, w.FirstFrameSize = decodePicture(f, "video_first_frame_download_url", "video_first_frame", "Thumbnail")
 		content = w
-	case typeCombine:
+	case msgtype.Combine:
 		content = &wire.CombineContent{Title: f.text("Title"), Summary: f.text("Summary")}
-	case typeRevoke:
+	case msgtype.Revoke:
 		content = &wire.RevokeContent{
 			Status: revokeStatus(f.number("msg_status")), OriginalType: f.small("msg_type"), RevokeTimeMs: millis(f.number("revoke_time")),
 			OperatorUserId: f.text("user_id"), ExtendedData: f.text("payload"),
 		}
-	case typeTips:
+	case msgtype.Tips:
 		content = decodeTips(f)
 	default:
 		return nil, errNoCounterpart
@@ -167,7 +168,7 @@ func itemsOf(f *fields) (*wire.MultipleContent, error) {
 }
 
 func decodeItem(typ, subType int32, item *fields) ([]byte, error) {
-	if typ == typeMultiple {
+	if typ == msgtype.Multiple {
 		return nil, errSyntax // there is no such item, and no depth of them
 	}
 	v := item.either("callback_content", "Msg")
@@ -178,7 +179,7 @@ func decodeItem(typ, subType int32, item *fields) ([]byte, error) {
 	if item.err != nil {
 		return nil, item.err
 	}
-	if typ == typeCustom {
+	if typ == msgtype.Custom {
 		return encoded(&wire.CustomContent{Message: body, SubType: subType, SearchedContent: item.text("SearchedContent")})
 	}
 	if item.lenient {

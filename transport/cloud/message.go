@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -59,7 +60,7 @@ func (c *conn) send(ctx context.Context, m *wire.SendMessageRequest) (*wire.Resp
 	if len(extended) > maxExtended {
 		return nil, refused{code: codeInvalid, why: "with the message's local ID, the extended data has more than 1024 bytes"}
 	}
-	if m.Again && m.ConversationType != room && m.Type != typeCommand {
+	if m.Again && m.ConversationType != room && m.Type != msgtype.Command {
 		w, _ := where(&wire.ConversationRef{Type: m.ConversationType, Id: m.ConversationId})
 		found, err := c.s.find(ctx, c.user, w, m.LocalMessageId)
 		if err != nil && ctx.Err() == nil {
@@ -78,7 +79,7 @@ func (c *conn) send(ctx context.Context, m *wire.SendMessageRequest) (*wire.Resp
 	if b.base64 {
 		text["IsBase64"] = 1
 	}
-	if m.Type == typeCustom {
+	if m.Type == msgtype.Custom {
 		args["SubMsgType"], args["SearchedContent"] = b.subType, b.searched
 	}
 	if m.ConversationType == room {
@@ -226,7 +227,7 @@ func (c *conn) edit(ctx context.Context, r *wire.EditMessageRequest) (*wire.Resp
 		"AtListInfo":  object{"AtList": append([]string{}, r.MentionedUserIds...)},
 		"IsAtAll":     r.IsMentionAll,
 	}
-	if r.Type == typeCustom {
+	if r.Type == msgtype.Custom {
 		args["EditType"], args["SubMsgType"] = content|extra|mentions|all|custom, b.subType
 	}
 	answer, err := c.s.call(ctx, w.pick(editC2cMsgBody, editGroupMsgBody), "", args)

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/roundtrip"
 	"github.com/zim-go/zim/transport"
 	"github.com/zim-go/zim/wire"
 )
@@ -154,22 +155,7 @@ func (c *conn) take(id uint64) func(*wire.Response, error) {
 }
 
 func (c *conn) RoundTrip(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-	type result struct {
-		resp *wire.Response
-		err  error
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	got := make(chan result, 1)
-	id := c.start(req, func(resp *wire.Response, err error) { got <- result{resp, err} })
-	select {
-	case r := <-got:
-		return r.resp, r.err
-	case <-ctx.Done():
-		c.take(id)
-		return nil, ctx.Err()
-	}
+	return roundtrip.Wait(ctx, func(done func(*wire.Response, error)) uint64 { return c.start(req, done) }, c.take)
 }
 
 func (c *conn) Receive(ctx context.Context) (*wire.Push, error) {

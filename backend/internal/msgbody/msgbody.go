@@ -8,21 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
-)
-
-// Documented message types.
-const (
-	typeText     = 1
-	typeMultiple = 10
-	typeImage    = 11
-	typeFile     = 12
-	typeAudio    = 13
-	typeVideo    = 14
-	typeRevoke   = 31
-	typeTips     = 32
-	typeCombine  = 100
-	typeCustom   = 200
 )
 
 // object is JSON that becomes a string.
@@ -45,16 +32,16 @@ type Maker struct {
 // Body returns what a message says: text as it is, and everything else as JSON.
 func (m Maker) Body(typ int32, content []byte) string {
 	switch typ {
-	case typeText, typeCustom:
+	case msgtype.Text, msgtype.Custom:
 		c := new(wire.CustomContent)
-		if typ == typeText {
+		if typ == msgtype.Text {
 			text := new(wire.TextContent)
 			proto.Unmarshal(content, text) // the backend has checked it
 			return text.Message
 		}
 		proto.Unmarshal(content, c)
 		return c.Message
-	case typeMultiple:
+	case msgtype.Multiple:
 		c := new(wire.MultipleContent)
 		proto.Unmarshal(content, c)
 		items := []object{}
@@ -65,23 +52,23 @@ func (m Maker) Body(typ int32, content []byte) string {
 			} else {
 				entry["callback_content"] = m.Body(item.Type, item.Content)
 			}
-			if item.Type == typeCustom {
+			if item.Type == msgtype.Custom {
 				entry["sub_msg_type"] = SubType(item.Type, item.Content)
 			}
 			items = append(items, entry)
 		}
 		return m.text(object{"multi_msg": items})
-	case typeCombine:
+	case msgtype.Combine:
 		c := new(wire.CombineContent)
 		proto.Unmarshal(content, c)
 		return m.text(object{"Title": c.Title, "Summary": c.Summary})
-	case typeRevoke:
+	case msgtype.Revoke:
 		c := new(wire.RevokeContent)
 		proto.Unmarshal(content, c)
 		return m.text(object{
 			"msg_status": (c.Status + 1) * 4, "msg_type": c.OriginalType, "payload": c.ExtendedData, "revoke_time": c.RevokeTimeMs, "user_id": c.OperatorUserId,
 		})
-	case typeTips:
+	case msgtype.Tips:
 		c := new(wire.TipsContent)
 		proto.Unmarshal(content, c)
 		targets := []object{}
@@ -103,7 +90,7 @@ func tipsUser(u *wire.TipsUser) object {
 // SubType returns the sub-type of a custom message, and zero for others.
 func SubType(typ int32, content []byte) int32 {
 	c := new(wire.CustomContent)
-	if typ == typeCustom {
+	if typ == msgtype.Custom {
 		proto.Unmarshal(content, c)
 	}
 	return c.SubType
@@ -112,7 +99,7 @@ func SubType(typ int32, content []byte) int32 {
 // Searched returns the searched content of a custom message, and nothing for others.
 func Searched(typ int32, content []byte) string {
 	c := new(wire.CustomContent)
-	if typ == typeCustom {
+	if typ == msgtype.Custom {
 		proto.Unmarshal(content, c)
 	}
 	return c.SearchedContent
@@ -122,7 +109,7 @@ func Searched(typ int32, content []byte) string {
 func (m Maker) media(typ int32, content []byte) object {
 	v := object{}
 	switch typ {
-	case typeImage:
+	case msgtype.Image:
 		c := new(wire.ImageContent)
 		proto.Unmarshal(content, c)
 		m.file(v, c.File)
@@ -131,16 +118,16 @@ func (m Maker) media(typ int32, content []byte) object {
 		picture(v, "large_image", c.LargeSize)
 		v["thumbnail_download_url"] = m.url(c.ThumbnailUrl)
 		picture(v, "thumbnail", c.ThumbnailSize)
-	case typeFile:
+	case msgtype.File:
 		c := new(wire.FileContent)
 		proto.Unmarshal(content, c)
 		m.file(v, c.File)
-	case typeAudio:
+	case msgtype.Audio:
 		c := new(wire.AudioContent)
 		proto.Unmarshal(content, c)
 		m.file(v, c.File)
 		v["media_duration"] = strconv.FormatInt(c.Duration, 10)
-	case typeVideo:
+	case msgtype.Video:
 		c := new(wire.VideoContent)
 		proto.Unmarshal(content, c)
 		m.file(v, c.File)
