@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,11 +32,6 @@ func demo(ctx context.Context) (err error) {
 		AppID: appID, ServerSecret: serverSecret, CallbackSecret: callbackSecret,
 		BaseURL: "http://" + service.Addr().String(),
 	}
-	stop, err := startBackend(service, "http://"+receiver.Addr().String()+"/zim/callback")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
 	web := &http.Server{Handler: callbacks(s), ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(receiver) }()
@@ -45,7 +39,9 @@ func demo(ctx context.Context) (err error) {
 		web.Close()
 		<-served
 	}()
-	return run(ctx, s, func() error { return talk(ctx, "ws://"+service.Addr().String()+"/v1") })
+	return withBackend(service, "http://"+receiver.Addr().String()+"/zim/callback", func() error {
+		return run(ctx, s, func() error { return talk(ctx, "ws://"+service.Addr().String()+"/v1") })
+	})
 }
 
 // talk is what the user says to the bot.
