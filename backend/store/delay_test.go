@@ -20,7 +20,7 @@ func costly(t *testing.T, cost time.Duration) *store.Store {
 	return s
 }
 
-// burst submits n operations, and returns a function that waits until all were told.
+// burst submits n operations, and returns a function that waits until all were told, and the store has taken note of how long they took.
 func burst(t *testing.T, s *store.Store, n int) (wait func()) {
 	t.Helper()
 	var told sync.WaitGroup
@@ -30,7 +30,11 @@ func burst(t *testing.T, s *store.Store, n int) (wait func()) {
 			t.Fatal(err)
 		}
 	}
-	return told.Wait
+	synctest.Wait()
+	return func() {
+		told.Wait()
+		synctest.Wait()
+	}
 }
 
 // The store knows how long an operation is going to wait: once it knows its pace, to a tenth, and at once when a transaction takes longer
@@ -91,6 +95,7 @@ func TestDelayAfterOneSlow(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			return nil
 		})
+		synctest.Wait()
 		done := burst(t, s, 100)
 		if wait, _ := s.Delay(); wait < 100*time.Millisecond || wait > 400*time.Millisecond {
 			t.Errorf("after one of 10s, the wait for 100 of 1ms is said to be %v", wait)
