@@ -37,8 +37,8 @@ func burst(t *testing.T, s *store.Store, n int) (wait func()) {
 	}
 }
 
-// The store knows how long an operation is going to wait: once it knows its pace, to a tenth, and at once when a transaction takes longer
-// than any before.
+// The store knows how long an operation is going to wait: once it knows its pace, to a transaction, and at once when a transaction takes
+// longer than any before.
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := costly(t, 5*time.Millisecond)
@@ -46,13 +46,14 @@ func TestDelay(t *testing.T) {
 		if wait, filled := s.Delay(); wait != 0 || filled != 0 {
 			t.Errorf("with nothing to do, the wait is %v and %v of the queue is filled", wait, filled)
 		}
-		for _, n := range []int{1, 10, 100, 300} {
-			start := time.Now()
+		for _, n := range []int{100, 200, 300} {
 			done := burst(t, s, n)
+			time.Sleep(time.Duration(n) * 2 * time.Millisecond)
 			synctest.Wait()
 			wait, _ := s.Delay()
+			start := time.Now()
 			done()
-			if took := time.Since(start); wait < took*9/10 || wait > took*11/10 {
+			if took := time.Since(start); wait < took*99/100 || wait > took+60*time.Millisecond {
 				t.Errorf("for %d operations, the wait was said to be %v, and was %v", n, wait, took)
 			}
 		}
@@ -86,25 +87,29 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// One operation that takes very long says little of the others.
-func TestDelayAfterOneSlow(t *testing.T) {
+// A few slow operations say little of those behind them: these are not late yet, and once they are done, the slow ones are forgotten.
+func TestDelayAfterSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := costly(t, time.Millisecond)
 		burst(t, s, 200)()
-		update(t, s, func(*store.Tx) error {
-			time.Sleep(10 * time.Second)
-			return nil
-		})
+		for range 5 {
+			update(t, s, func(*store.Tx) error {
+				time.Sleep(10 * time.Second)
+				return nil
+			})
+		}
 		synctest.Wait()
-		done := burst(t, s, 100)
-		if wait, _ := s.Delay(); wait < 100*time.Millisecond || wait > 400*time.Millisecond {
-			t.Errorf("after one of 10s, the wait for 100 of 1ms is said to be %v", wait)
+		done := burst(t, s, 300)
+		time.Sleep(40 * time.Millisecond)
+		if wait, _ := s.Delay(); wait > 160*time.Millisecond {
+			t.Errorf("40ms after 300 operations of 1ms came, and behind five of 10s, the wait is said to be %v", wait)
 		}
 		done()
-		burst(t, s, 100)()
-		done = burst(t, s, 100)
-		if wait, _ := s.Delay(); wait < 90*time.Millisecond || wait > 120*time.Millisecond {
-			t.Errorf("a hundred later, it is said to be %v", wait)
+		done = burst(t, s, 200)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if wait, _ := s.Delay(); wait < 90*time.Millisecond || wait > 160*time.Millisecond {
+			t.Errorf("later, with 100 of 1ms left, it is said to be %v", wait)
 		}
 		done()
 	})

@@ -60,7 +60,7 @@ type Store struct {
 	epoch uint64
 	lock  *flock.Flock // held while the store is open
 
-	ops     chan Op
+	ops     chan waiting
 	stop    chan struct{} // closed when nothing more is accepted
 	gone    chan struct{} // closed when the writing goroutine ends
 	stopped sync.Once
@@ -89,6 +89,12 @@ type Op interface {
 	Done(err error)
 }
 
+// A waiting operation is one that was submitted.
+type waiting struct {
+	Op
+	since time.Time
+}
+
 // An Undoer is an Op that has effects outside of the transaction.
 type Undoer interface {
 	Op
@@ -110,7 +116,7 @@ func Open(path string, opts Options) (*Store, error) {
 		path: file,
 		log:  opts.Logger,
 		cost: opts.Cost,
-		ops:  make(chan Op, maxWaiting),
+		ops:  make(chan waiting, maxWaiting),
 		stop: make(chan struct{}),
 		gone: make(chan struct{}),
 		idle: make(chan *connection, readers),
@@ -269,7 +275,7 @@ func (s *Store) Submit(op Op) error {
 	default:
 	}
 	select {
-	case s.ops <- op:
+	case s.ops <- waiting{op, time.Now()}:
 		select {
 		case <-s.gone:
 			// The writing goroutine may have looked for the last time before op came.

@@ -44,7 +44,7 @@ func (s *Store) write(conn *connection) {
 			return
 		}
 		for rest := w.batch; len(rest) > 0; {
-			s.pace.begin(len(rest))
+			s.pace.begin(len(rest), rest[0].since)
 			n := w.commit(rest)
 			if s.AfterBatch != nil {
 				s.AfterBatch()
@@ -60,13 +60,13 @@ func (s *Store) write(conn *connection) {
 type writer struct {
 	s       *Store
 	tx      Tx
-	batch   []Op
+	batch   []waiting
 	durable time.Duration // how long the last COMMIT took, and what followed it
 }
 
 // commit runs the first of ops, as many as there is time for, in one transaction, and tells them. If one of them fails, each is tried
 // alone. It returns how many they were.
-func (w *writer) commit(ops []Op) int {
+func (w *writer) commit(ops []waiting) int {
 	if broken := w.s.broken(); broken != nil {
 		for _, op := range ops {
 			op.Done(broken)
@@ -101,7 +101,7 @@ func (s *Store) broken() error {
 }
 
 // transaction returns how many of ops it was for: at least one.
-func (w *writer) transaction(ops []Op) (n int, err error) {
+func (w *writer) transaction(ops []waiting) (n int, err error) {
 	conn, start := w.tx.conn, time.Now()
 	w.durable = 0
 	err = w.begin()
@@ -132,7 +132,7 @@ func (w *writer) transaction(ops []Op) (n int, err error) {
 		w.tx.cache = newCache()
 	}
 	for _, op := range did {
-		if u, ok := op.(Undoer); ok {
+		if u, ok := op.Op.(Undoer); ok {
 			u.Undo()
 		}
 	}

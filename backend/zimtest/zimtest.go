@@ -137,7 +137,10 @@ func (s *Server) Start() {
 		s.options.App(&app)
 	}
 	sender := s.callbacks(st)
-	config := backend.Config{Apps: []backend.App{app}, Store: st, Media: files, Callbacks: sender}
+	config := backend.Config{
+		Apps: []backend.App{app}, Store: st, Media: files, Callbacks: sender,
+		MaxDelay: 10 * time.Second, // a machine that is slow because of other tests is not to refuse anything
+	}
 	if s.options.Config != nil {
 		s.options.Config(&config)
 	}
