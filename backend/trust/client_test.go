@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,12 +150,22 @@ func runClient(doing string) int {
 
 func (j *job) send(ctx context.Context, z *zim.ZIM, tell func(line)) {
 	var workers sync.WaitGroup
-	var next atomic.Int64
-	next.Store(int64(j.From) - 1)
+	var mu sync.Mutex
+	next := j.From
+	begin := func() (n int, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if next >= j.Count {
+			return 0, false
+		}
+		next++
+		// The numbers are told in order, so that whoever kills this process knows with which one to go on.
+		tell(line{Do: "send", N: next - 1})
+		return next - 1, true
+	}
 	for range 4 {
 		workers.Go(func() {
-			for n := int(next.Add(1)); n < j.Count; n = int(next.Add(1)) {
-				tell(line{Do: "send", N: n})
+			for n, ok := begin(); ok; n, ok = begin() {
 				m, err := z.SendMessage(ctx, j.content(n), zim.Peer(j.To), &zim.MessageSendConfig{Notification: zim.MessageSendNotification{
 					OnMessageAttached: func(m *zim.Message) { tell(line{Do: "attached", N: n, Message: say(m)}) },
 				}})
