@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
@@ -136,7 +137,7 @@ func plain(message string, inBase64 bool) (string, *failure) {
 	}
 	b, err := base64.StdEncoding.DecodeString(message)
 	if err != nil {
-		return "", fail(codeNotBase64, "the Message is not base64")
+		return "", fail(apicode.NotBase64, "the Message is not base64")
 	}
 	return string(b), nil
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -100,10 +101,10 @@ type convErrorsOut struct {
 func (c *call) change(userID string, req *wire.ChangeConversationsRequest) ([]convError, *failure) {
 	resp, f := c.do(userID, &wire.Request{Body: &wire.Request_ChangeConversations{ChangeConversations: req}}, nil)
 	missing := resp.GetChangeConversations().GetFailed()
-	code := codeNoConversation
+	code := apicode.NoConversation
 	if f != nil {
 		switch f.code {
-		case codeNoConversation, codeNoGroup, codeNotInGroup: // of all
+		case apicode.NoConversation, apicode.NoGroup, apicode.NotInGroup: // of all
 			missing, code = req.Refs, f.code
 		default:
 			return nil, f
@@ -202,7 +203,7 @@ type markOut struct {
 
 // setConvMark marks conversations of users. SubCode zero with a list means that some of the user's failed.
 func setConvMark(c *call, in *markIn) (any, *failure) {
-	if f := c.actors(codeActor, in.FromUserId); f != nil {
+	if f := c.actors(apicode.Actor, in.FromUserId); f != nil {
 		return nil, f
 	}
 	out := markOut{[]userMarkError{}}
@@ -233,7 +234,7 @@ func setConvMark(c *call, in *markIn) (any, *failure) {
 		}
 		switch n := len(failedHere.FailList); {
 		case items == 0:
-			failedHere.SubCode, failedHere.SubMessage = codeInput, "there is nothing to mark"
+			failedHere.SubCode, failedHere.SubMessage = apicode.Input, "there is nothing to mark"
 		case n == items:
 			failedHere.SubCode, failedHere.SubMessage = failedHere.FailList[0].Code, "every conversation has failed"
 		default:
@@ -245,7 +246,7 @@ func setConvMark(c *call, in *markIn) (any, *failure) {
 		out.FailList = append(out.FailList, failedHere)
 	}
 	if done == 0 {
-		return out, fail(codeMarksFailed, "every mark has failed")
+		return out, fail(apicode.MarksFailed, "every mark has failed")
 	}
 	return out, nil
 }
@@ -262,7 +263,7 @@ func clearConversationUnread(c *call, in *oneConvIn) (any, *failure) {
 // deleteConv takes a conversation out of the user's list. One that is not there is taken for done.
 func deleteConv(c *call, in *oneConvIn) (any, *failure) {
 	out, f := c.changeOne(in, &wire.ChangeConversationsRequest{Change: &wire.ChangeConversationsRequest_Delete{Delete: true}})
-	if f != nil && f.code == codeNoConversation {
+	if f != nil && f.code == apicode.NoConversation {
 		return nil, nil
 	}
 	return out, f

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/internal/ident"
 )
 
@@ -258,7 +259,7 @@ func check(v reflect.Value, word, name string) *failure {
 		switch {
 		case v.Len() <= limit:
 		case v.Kind() == reflect.Slice:
-			return fail(codeTooManyUsers, name+" has too many elements")
+			return fail(apicode.TooManyUsers, name+" has too many elements")
 		default:
 			return badInput(name + " is too long")
 		}
@@ -287,7 +288,7 @@ func checkID(id, word string, limit int, name string) *failure {
 	case word == "each" && len(id) > limit:
 		return badInput(name + " has an element that is too long")
 	case word == "user" && len(id) > ident.MaxUserID:
-		return fail(codeUserIDTooLong, name+" has a user ID of more than 32 bytes")
+		return fail(apicode.UserIDTooLong, name+" has a user ID of more than 32 bytes")
 	case word == "user" && ident.CheckUserID(id) != nil, word == "id" && ident.CheckRoomID(id) != nil:
 		return badInput(name + " has an ID with characters that are not allowed")
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/token"
 )
 
@@ -43,44 +44,44 @@ func (a *API) admit(q url.Values) (*admitted, *failure) {
 	app, ok := digits(appText, 10)
 	switch {
 	case twice(paramAppID) || !ok || app == 0 || app > 1<<32-1:
-		return nil, fail(gwAppID, "the AppId is malformed")
+		return nil, fail(apicode.GatewayAppID, "the AppId is malformed")
 	case twice(paramAction) || q.Get(paramAction) == "":
-		return nil, fail(gwActionMissing, "the Action is missing")
+		return nil, fail(apicode.GatewayActionMissing, "the Action is missing")
 	}
 	r := &admitted{app: uint32(app), name: q.Get(paramAction)}
 	if r.action = actions[r.name]; r.action == nil {
-		return r, fail(gwActionUnknown, "there is no such Action")
+		return r, fail(apicode.GatewayActionUnknown, "there is no such Action")
 	}
 	text := q.Get(paramTimestamp)
 	seconds, ok := digits(text, 12)
 	nonce := q.Get(paramNonce)
 	switch {
 	case q.Get(paramVersion) == "":
-		return r, fail(gwVersionMissing, "the SignatureVersion is missing")
+		return r, fail(apicode.GatewayVersionMissing, "the SignatureVersion is missing")
 	case twice(paramVersion) || q.Get(paramVersion) != "2.0":
-		return r, fail(gwVersionUnsupported, "the SignatureVersion must be 2.0")
+		return r, fail(apicode.GatewayVersionUnsupported, "the SignatureVersion must be 2.0")
 	case text == "":
-		return r, fail(gwTimestampMissing, "the Timestamp is missing")
+		return r, fail(apicode.GatewayTimestampMissing, "the Timestamp is missing")
 	case twice(paramTimestamp) || !ok:
-		return r, fail(gwTimestampFormat, "the Timestamp is malformed")
+		return r, fail(apicode.GatewayTimestampFormat, "the Timestamp is malformed")
 	case nonce == "" || twice(paramNonce):
-		return r, fail(gwNonceMissing, "the SignatureNonce is missing")
+		return r, fail(apicode.GatewayNonceMissing, "the SignatureNonce is missing")
 	case !q.Has(paramSignature):
-		return r, fail(gwSignatureMissing, "the Signature is missing")
+		return r, fail(apicode.GatewaySignatureMissing, "the Signature is missing")
 	case len(a.secrets[r.app]) == 0:
-		return r, fail(gwAppNotLive, "there is no such app")
+		return r, fail(apicode.GatewayAppNotLive, "there is no such app")
 	}
 	now := time.Now()
 	if skew := now.Sub(time.Unix(seconds, 0)); skew > maxSkew || skew < -maxSkew {
-		return r, fail(gwExpired, "the Timestamp is more than 10 minutes off")
+		return r, fail(apicode.GatewayExpired, "the Timestamp is more than 10 minutes off")
 	}
 	if twice(paramSignature) || len(nonce) > maxNonce || !signed(a.secrets[r.app], appText, nonce, text, q.Get(paramSignature)) {
-		return r, fail(gwSignature, "the Signature is wrong")
+		return r, fail(apicode.GatewaySignature, "the Signature is wrong")
 	}
 	if used, full := a.nonces.use(r.app, nonce, now); full {
-		return r, fail(codeOverload, "too many requests to remember")
+		return r, fail(apicode.Overload, "too many requests to remember")
 	} else if used {
-		return r, fail(gwSignature, "the SignatureNonce was used before")
+		return r, fail(apicode.GatewaySignature, "the SignatureNonce was used before")
 	}
 	for _, name := range []string{paramAction, paramAppID, paramVersion, paramTimestamp, paramNonce, paramSignature} {
 		delete(q, name)

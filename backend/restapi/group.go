@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -40,12 +41,12 @@ func itemErrors(list []*wire.UserError, special map[int32]int) []userError {
 }
 
 // noSuchUser is what 6000011 means where it is not about the one who acts.
-var noSuchUser = map[int32]int{6000011: codeUserUnregistered}
+var noSuchUser = map[int32]int{6000011: apicode.UserUnregistered}
 
 func createGroup(c *call, in *createGroupIn) (any, *failure) {
 	switch {
 	case len(in.UserId) > 100:
-		return nil, fail(codeTooManyMembers, "a group is made with up to 100 members")
+		return nil, fail(apicode.TooManyMembers, "a group is made with up to 100 members")
 	case len(in.Attributes) > 0:
 		return nil, badInput("the server keeps no attributes of groups")
 	case utf8.RuneCountInString(in.GroupName) > 50:
@@ -54,7 +55,7 @@ func createGroup(c *call, in *createGroupIn) (any, *failure) {
 	resp, f := c.do(in.GroupOwner, &wire.Request{Body: &wire.Request_CreateGroup{CreateGroup: &wire.CreateGroupRequest{
 		Group:   &wire.GroupInfo{GroupId: in.GroupId, Name: in.GroupName, Notice: in.GroupNotice, AvatarUrl: in.GroupAvatar},
 		UserIds: in.UserId,
-	}}}, map[int32]int{6000011: codeOwnerUnknown})
+	}}}, map[int32]int{6000011: apicode.OwnerUnknown})
 	if f != nil {
 		return nil, f
 	}
@@ -135,7 +136,7 @@ func (c *call) groupUsers(in *groupIn, action wire.GroupUsersRequest_Action, ids
 	if f != nil {
 		return nil, 0, f
 	}
-	special := map[int32]int{6000011: codeUserUnregistered, 6000521: codeTargetNotInGroup}
+	special := map[int32]int{6000011: apicode.UserUnregistered, 6000521: apicode.TargetNotInGroup}
 	different := slices.Compact(slices.Sorted(slices.Values(ids)))
 	return itemErrors(resp.GetGroup().GetFailed(), special), len(different), nil
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/backend/internal/msgbody"
 	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
@@ -117,7 +118,7 @@ func queryMessagesByMsgSeq(c *call, in *bySeqIn) (any, *failure) {
 	case in.ConvType != convPeer && in.ConvType != convGroup:
 		return nil, badInput("ConvType is 0 or 2")
 	case in.ConvType == convGroup:
-		if f := c.actors(codeUserUnregistered, in.FromUserId); f != nil {
+		if f := c.actors(apicode.UserUnregistered, in.FromUserId); f != nil {
 			return nil, f
 		}
 		userID = "" // any user sees all of it
@@ -177,11 +178,11 @@ type receiptOut struct {
 }
 
 func peerReadReceipt(c *call, in *peerReceiptIn) (any, *failure) {
-	return c.read(in.FromUserId, ref(convPeer, in.ConvId), in.ConvMsgSeq, codePeerReceiptFailed)
+	return c.read(in.FromUserId, ref(convPeer, in.ConvId), in.ConvMsgSeq, apicode.PeerReceiptFailed)
 }
 
 func groupReadReceipt(c *call, in *groupReceiptIn) (any, *failure) {
-	return c.read(in.FromUserId, ref(convGroup, in.GroupId), in.ConvMsgSeq, codeGroupReceiptFailed)
+	return c.read(in.FromUserId, ref(convGroup, in.GroupId), in.ConvMsgSeq, apicode.GroupReceiptFailed)
 }
 
 func (c *call) read(userID string, conv *wire.ConversationRef, seqs []int64, none int) (any, *failure) {

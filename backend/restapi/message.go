@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/backend/internal/msgbody"
 	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/wire"
@@ -54,13 +55,13 @@ func (c *call) request(in *sending, convType int32, convID string) (*wire.SendMe
 	case text == "":
 		return nil, badInput("the Message is missing")
 	case len(text) > limit:
-		return nil, fail(codeMessageTooBig, "the Message has "+strconv.Itoa(len(text))+" bytes, the limit is "+strconv.Itoa(limit))
+		return nil, fail(apicode.MessageTooBig, "the Message has "+strconv.Itoa(len(text))+" bytes, the limit is "+strconv.Itoa(limit))
 	case in.MessageType == msgtype.Barrage && convType != convRoom:
 		return nil, badInput("barrages are for rooms")
 	case in.SendMsgOptions.TargetOption != nil:
 		return nil, badInput("the server knows no messages to a part of a group")
 	case convType == convRoom && body.HasReceipt != 0:
-		return nil, fail(codeRoomReceipt, "messages in rooms have no receipts")
+		return nil, fail(apicode.RoomReceipt, "messages in rooms have no receipts")
 	case in.Priority < 1 || in.Priority > 3:
 		return nil, badInput("the Priority is 1, 2 or 3")
 	}
@@ -168,14 +169,14 @@ func sendPeerMessage(c *call, in *sendPeerIn) (any, *failure) {
 		}
 		acts[i] = backend.Act{App: c.app, UserID: in.FromUserId, Request: send(req), Unaware: in.unaware(false)}
 	}
-	if f := c.actors(codeActor, in.FromUserId); f != nil {
+	if f := c.actors(apicode.Actor, in.FromUserId); f != nil {
 		return nil, f
 	}
 	out := sendPeerOut{[]userError{}, []sentOut{}, []auditInfo{}}
 	for i, resp := range c.server().DoAll(c.ctx, acts) {
 		to := in.ToUserId[i]
 		if resp.Error != nil {
-			f := failed(resp.Error, map[int32]int{6000204: codeUserUnregistered})
+			f := failed(resp.Error, map[int32]int{6000204: apicode.UserUnregistered})
 			out.ErrorList = append(out.ErrorList, userError{to, f.code, f.message})
 			continue
 		}
@@ -248,7 +249,7 @@ func sendMessageToAllUsers(c *call, in *sendAllIn) (any, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	if f := c.actors(codeActor, in.FromUserId); f != nil {
+	if f := c.actors(apicode.Actor, in.FromUserId); f != nil {
 		return nil, f
 	}
 	err := c.server().Broadcast(c.app, backend.Broadcast{Sender: in.FromUserId, Type: req.Type, Content: req.Content, ExtendedData: req.ExtendedData})
@@ -283,7 +284,7 @@ func revokeGroupMessage(c *call, in *revokeGroupIn) (any, *failure) {
 func (c *call) revoke(userID string, convType int32, convID string, seq int64, extended string) (any, *failure) {
 	_, f := c.do(userID, &wire.Request{Body: &wire.Request_RevokeMessage{RevokeMessage: &wire.RevokeMessageRequest{
 		Message: messageRef(convType, convID, seq), ExtendedData: extended,
-	}}}, map[int32]int{6000541: codeNotTheSender})
+	}}}, map[int32]int{6000541: apicode.NotTheSender})
 	return nil, f
 }
 
@@ -330,7 +331,7 @@ func (c *call) edit(in *editIn, convType int32) (any, *failure) {
 		return nil, f
 	}
 	if len(old) == 0 {
-		return nil, fail(codeNoMessage, "there is no such message")
+		return nil, fail(apicode.NoMessage, "there is no such message")
 	}
 	m := old[0]
 	if int64(m.Type) != in.MsgType {
@@ -374,7 +375,7 @@ func (c *call) editedContent(in *editIn, m *wire.Message) ([]byte, *failure) {
 	}
 	limits, _ := c.server().Limits(c.app)
 	if len(text) > sizeLimit(&limits, int64(m.Type)) {
-		return nil, fail(codeMessageTooBig, "the Message is too long")
+		return nil, fail(apicode.MessageTooBig, "the Message is too long")
 	}
 	return encode(int64(m.Type), sub, text, msgbody.Searched(m.Type, m.Content))
 }

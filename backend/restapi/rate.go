@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/zim-go/zim/backend/internal/apicode"
 )
 
 // A limit is how often an action may be called for an app, or if its input is weighed, for what that names.
@@ -16,16 +18,16 @@ type limit struct {
 
 // The documented limits.
 var (
-	usual         = limit{perSecond: 20, code: codeAppRate}
-	toMany        = limit{perSecond: 10, code: codeAppRate}
-	toAll         = limit{perSecond: 1, perDay: 100, code: codeBroadcastRate}
-	registering   = limit{perSecond: 20, code: codeRegisterRate}
-	creatingGroup = limit{perSecond: 20, code: codeCreateGroupRate}
-	kicking       = limit{perSecond: 20, code: codeKickRate}
-	listing       = limit{perSecond: 20, code: codeMemberListRate}
-	listingGroups = limit{perSecond: 1, code: codeGroupListRate}
-	perGroup      = limit{perSecond: 1, code: codeGroupRoomRate}
-	perRoom       = limit{perSecond: 5, code: codeGroupRoomRate}
+	usual         = limit{perSecond: 20, code: apicode.AppRate}
+	toMany        = limit{perSecond: 10, code: apicode.AppRate}
+	toAll         = limit{perSecond: 1, perDay: 100, code: apicode.BroadcastRate}
+	registering   = limit{perSecond: 20, code: apicode.RegisterRate}
+	creatingGroup = limit{perSecond: 20, code: apicode.CreateGroupRate}
+	kicking       = limit{perSecond: 20, code: apicode.KickRate}
+	listing       = limit{perSecond: 20, code: apicode.MemberListRate}
+	listingGroups = limit{perSecond: 1, code: apicode.GroupListRate}
+	perGroup      = limit{perSecond: 1, code: apicode.GroupRoomRate}
+	perRoom       = limit{perSecond: 5, code: apicode.GroupRoomRate}
 )
 
 // A weighed input says what it counts for: n of the calls for key, which is empty for the app as a whole.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/token"
 	"github.com/zim-go/zim/wire"
 )
@@ -117,14 +118,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer does what the request wants. There may be both a result and a failure: then each item has failed.
 func (a *API) answer(w http.ResponseWriter, r *http.Request, entry *Entry) (any, *failure) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return nil, &failure{code: codeInput, message: "the method must be GET or POST", status: http.StatusMethodNotAllowed}
+		return nil, &failure{code: apicode.Input, message: "the method must be GET or POST", status: http.StatusMethodNotAllowed}
 	}
 	if len(r.URL.RawQuery) > maxQuery {
-		return nil, &failure{code: codeInput, message: "the query is too long", status: http.StatusRequestURITooLong}
+		return nil, &failure{code: apicode.Input, message: "the query is too long", status: http.StatusRequestURITooLong}
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &failure{code: codeInput, message: "the query is malformed", status: http.StatusBadRequest}
+		return nil, &failure{code: apicode.Input, message: "the query is malformed", status: http.StatusBadRequest}
 	}
 	req, f := a.admit(q)
 	if req != nil {
@@ -158,16 +159,16 @@ func readBody(w http.ResponseWriter, r *http.Request) (tree, *failure) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &failure{code: gwBody, message: "the body has more than 1 MiB", status: http.StatusRequestEntityTooLarge}
+		return nil, &failure{code: apicode.GatewayBody, message: "the body has more than 1 MiB", status: http.StatusRequestEntityTooLarge}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		return nil, &failure{code: gwBody, message: "the body did not come in time", status: http.StatusRequestTimeout}
+		return nil, &failure{code: apicode.GatewayBody, message: "the body did not come in time", status: http.StatusRequestTimeout}
 	case err != nil:
-		return nil, &failure{code: gwBody, message: "the body can't be read", status: http.StatusBadRequest}
+		return nil, &failure{code: apicode.GatewayBody, message: "the body can't be read", status: http.StatusBadRequest}
 	}
 	t, err := parseJSON(body)
 	if err != nil {
-		return nil, &failure{code: codeInput, message: err.Error(), status: http.StatusBadRequest}
+		return nil, &failure{code: apicode.Input, message: err.Error(), status: http.StatusBadRequest}
 	}
 	return t, nil
 }
@@ -175,7 +176,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (tree, *failure) {
 // envelope encodes an answer: the fields that each has, and at the same level those of the action.
 func envelope(id string, out any, f *failure) ([]byte, error) {
 	if f == nil {
-		f = fail(codeOK, "success")
+		f = fail(apicode.OK, "success")
 	}
 	body, err := json.Marshal(struct {
 		Code      int
@@ -219,7 +220,7 @@ func (c *call) do(userID string, req *wire.Request, special map[int32]int) (*wir
 // storage is the failure when the backend could not look something up or keep it.
 func (c *call) storage(err error) *failure {
 	c.api.log.Error("restapi: "+c.action, "app", c.app, "err", err)
-	return fail(codeStorage, "the database request failed")
+	return fail(apicode.Storage, "the database request failed")
 }
 
 // actors checks that users exist in whose name something is done that is not done by [call.do].

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/internal/apicode"
 )
 
 // roomFailure is why something was not done to a room.
@@ -15,13 +16,13 @@ func (c *call) roomFailure(err error) *failure {
 	case err == nil:
 		return nil
 	case errors.Is(err, backend.ErrNoRoom):
-		return fail(codeNoRoom, "there is no such room")
+		return fail(apicode.NoRoom, "there is no such room")
 	case errors.Is(err, backend.ErrRoomExists):
-		return fail(codeRoomExists, "the room exists already")
+		return fail(apicode.RoomExists, "the room exists already")
 	case errors.Is(err, backend.ErrTooManyRooms):
-		return fail(codeRoomQuota, "the app has as many rooms as it may")
+		return fail(apicode.RoomQuota, "the app has as many rooms as it may")
 	case errors.Is(err, backend.ErrDraining):
-		return fail(codeGeneric, "the server is going away")
+		return fail(apicode.Generic, "the server is going away")
 	}
 	return badInput("there can be no such room")
 }
@@ -47,7 +48,7 @@ func createRoom(c *call, in *createRoomIn) (any, *failure) {
 	case len(in.Attributes) > 0:
 		return nil, badInput("the server keeps no attributes of rooms")
 	}
-	if f := c.actors(codeActor, in.FromUserId); f != nil {
+	if f := c.actors(apicode.Actor, in.FromUserId); f != nil {
 		return nil, f
 	}
 	err := c.server().CreateRoom(c.app, in.RoomId, in.RoomName, time.Duration(in.DestroyDelayTime)*time.Second)
@@ -95,7 +96,7 @@ func queryRoomUserList(c *call, in *roomUsersIn) (any, *failure) {
 		return nil, f
 	}
 	if len(members) == 0 {
-		return nil, fail(codeRoomEmpty, "nobody is in the room")
+		return nil, fail(apicode.RoomEmpty, "nobody is in the room")
 	}
 	out := roomUsersOut{Count: len(members), NextFlag: "0", UserList: []memberOut{}}
 	if in.Mode == 1 {
@@ -159,9 +160,9 @@ func queryRoomMembers(c *call, in *roomMembersIn) (any, *failure) {
 		case i >= 0:
 			out.UserList = append(out.UserList, roomMember{UserID: members[i].UserID, Name: members[i].Name})
 		case account.Exists:
-			out.ErrorList = append(out.ErrorList, userError{UserId: account.UserID, SubCode: codeNotInThisRoom})
+			out.ErrorList = append(out.ErrorList, userError{UserId: account.UserID, SubCode: apicode.NotInThisRoom})
 		default:
-			out.ErrorList = append(out.ErrorList, userError{UserId: account.UserID, SubCode: codeUserAbsent})
+			out.ErrorList = append(out.ErrorList, userError{UserId: account.UserID, SubCode: apicode.UserAbsent})
 		}
 	}
 	return out, batch(out.ErrorList, len(known))
@@ -181,7 +182,7 @@ func kickoutRoomUser(c *call, in *kickRoomIn) (any, *failure) {
 		return nil, f
 	}
 	if len(absent) == len(in.UserId) {
-		return nil, fail(codeNotInRoom, "none of the users is in the room")
+		return nil, fail(apicode.NotInRoom, "none of the users is in the room")
 	}
 	return nil, nil
 }

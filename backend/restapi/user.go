@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/internal/apicode"
 	"github.com/zim-go/zim/internal/ident"
 )
 
@@ -50,15 +51,15 @@ type errorListOut struct {
 func (u *userInfo) check() *userError {
 	switch {
 	case len(u.UserId) > ident.MaxUserID:
-		return &userError{u.UserId, codeUserIDTooLong, "the user ID has more than 32 bytes"}
+		return &userError{u.UserId, apicode.UserIDTooLong, "the user ID has more than 32 bytes"}
 	case ident.CheckUserID(u.UserId) != nil:
-		return &userError{u.UserId, codeInput, "the user ID is empty, or has characters that are not allowed"}
+		return &userError{u.UserId, apicode.Input, "the user ID is empty, or has characters that are not allowed"}
 	case len(u.UserName) > maxUserName || !utf8.ValidString(u.UserName):
-		return &userError{u.UserId, codeUserNameTooLong, "the name has more than 256 bytes"}
+		return &userError{u.UserId, apicode.UserNameTooLong, "the name has more than 256 bytes"}
 	case len(u.UserAvatar) > maxAvatar:
-		return &userError{u.UserId, codeAvatarTooLong, "the avatar's URL has more than 500 bytes"}
+		return &userError{u.UserId, apicode.AvatarTooLong, "the avatar's URL has more than 500 bytes"}
 	case len(u.Extra) > maxExtra:
-		return &userError{u.UserId, codeInput, "the extended info has more than 32 KB"}
+		return &userError{u.UserId, apicode.Input, "the extended info has more than 32 KB"}
 	}
 	return nil
 }
@@ -69,7 +70,7 @@ func accounts(list []userInfo, check func(*userInfo) *userError) (good []backend
 	for _, u := range list {
 		e := check(&u)
 		if e == nil && slices.ContainsFunc(good, func(a backend.Account) bool { return a.UserID == u.UserId }) {
-			e = &userError{u.UserId, codeInput, "the user comes twice"}
+			e = &userError{u.UserId, apicode.Input, "the user comes twice"}
 		}
 		if e != nil {
 			errs = append(errs, *e)
@@ -88,7 +89,7 @@ func register(c *call, in *registerIn) (any, *failure) {
 func registerRobots(c *call, in *robotsIn) (any, *failure) {
 	return c.enroll(in.UserInfo, func(u *userInfo) *userError {
 		if !strings.HasPrefix(u.UserId, robotPrefix) || u.UserId == robotPrefix {
-			return &userError{u.UserId, codeInput, "the ID of a bot begins with " + robotPrefix}
+			return &userError{u.UserId, apicode.Input, "the ID of a bot begins with " + robotPrefix}
 		}
 		return u.check()
 	})
@@ -101,7 +102,7 @@ func (c *call) enroll(list []userInfo, check func(*userInfo) *userError) (any, *
 		return nil, c.storage(err)
 	}
 	for _, id := range existing {
-		errs = append(errs, userError{id, codeUserExists, "the user exists already"})
+		errs = append(errs, userError{id, apicode.UserExists, "the user exists already"})
 	}
 	return errorListOut{errs}, batch(errs, len(list))
 }
@@ -114,7 +115,7 @@ func modifyUserInfo(c *call, in *registerIn) (any, *failure) {
 		return nil, c.storage(err)
 	}
 	for _, id := range unknown {
-		errs = append(errs, userError{id, codeUserNotFound, "there is no such user"})
+		errs = append(errs, userError{id, apicode.UserNotFound, "there is no such user"})
 	}
 	return errorListOut{errs}, batch(errs, len(in.UserInfo))
 }
@@ -138,7 +139,7 @@ func queryUserInfos(c *call, in *queryUsersIn) (any, *failure) {
 		if a.Exists {
 			out.Result = append(out.Result, userInfo{UserId: a.UserID, UserName: a.Name})
 		} else {
-			out.ErrorList = append(out.ErrorList, userError{UserId: a.UserID, SubCode: codeUserInfo})
+			out.ErrorList = append(out.ErrorList, userError{UserId: a.UserID, SubCode: apicode.UserInfo})
 		}
 	}
 	return out, batch(out.ErrorList, len(list))
@@ -171,7 +172,7 @@ func queryUserOnlineState(c *call, in *onlineIn) (any, *failure) {
 		case a.LoggedIn:
 			out.Result = append(out.Result, userState{a.UserID, "Offline"})
 		default:
-			out.ErrorList = append(out.ErrorList, userError{UserId: a.UserID, SubCode: codeUserAbsent})
+			out.ErrorList = append(out.ErrorList, userError{UserId: a.UserID, SubCode: apicode.UserAbsent})
 		}
 	}
 	return out, batch(out.ErrorList, len(list))
