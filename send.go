@@ -371,6 +371,9 @@ func (m *Message) stored(ack *wire.SendMessageResponse, files *fileServer) {
 	if ack.Content != nil {
 		m.Content = decodeContent(m.Content.Type(), ack.Content, files)
 	}
+	if ack.ExtendedData != nil {
+		m.ExtendedData = *ack.ExtendedData
+	}
 	if ack.RepliedInfo != nil {
 		m.RepliedInfo = repliedInfo(ack.RepliedInfo, files)
 	}

@@ -22,6 +22,9 @@ type Act struct {
 	// Request is any that a client sends once it has logged in, but for those that are about its own session or its own place in a room. It
 	// must not be used afterwards.
 	Request *wire.Request
+	// Said is what a message says in the words of the app's server: what is told of it by a callback has that as it is. Empty leaves it to the
+	// request.
+	Said string
 	// Unaware leaves the user's own devices out when a message is sent.
 	Unaware bool
 }
@@ -89,7 +92,7 @@ func (s *Server) act(l actLink, act Act, known map[userKey]*wire.Error) {
 	}
 	a.command.init()
 	a.handle(&session{
-		hub: s.hub, link: l, app: app, key: key, server: true, unaware: act.Unaware,
+		hub: s.hub, link: l, app: app, key: key, server: true, said: act.Said, unaware: act.Unaware,
 		normal: unlimited, high: unlimited, changes: unlimited, queries: unlimited, syncs: unlimited, moves: unlimited,
 	}, 0, act.Request, nil)
 }

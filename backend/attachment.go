@@ -59,6 +59,7 @@ const (
 	codeFileSize        = 6000214
 	codeFileDuration    = 6000215
 	codeURL             = 6000219
+	codeRejected        = 6000230
 	codeReceiptFailed   = 6000277
 	codeRevokeLate      = 6000278
 	codeRevoked         = 6000279
@@ -103,9 +104,10 @@ type attachment struct {
 	refused bool   // nothing is handled any more; for Handle
 	command command
 
-	mu      sync.Mutex
-	session *session    // guarded by mu; nil until the login
-	login   *time.Timer // guarded by mu; how long that may take
+	mu        sync.Mutex
+	session   *session    // guarded by mu; nil until the login
+	questions []*question // guarded by mu; settle exists while there are any
+	login     *time.Timer // guarded by mu; how long that may take
 }
 
 // Attach attaches a client of the same process: see [inproc.Dialer].

@@ -57,6 +57,9 @@ func (c *change) callMessage(m *store.Message) error {
 	}
 	if c.s.server {
 		fields["source"] = sourceServer
+		if c.s.said != "" {
+			fields["msg_body"] = c.s.said
+		}
 		if conv.Type == store.ConversationPeer {
 			fields["conv_id"] = ""
 			fields["user_list"] = []webhook.Fields{{"UserId": to, "MsgId": fields["msg_id"], "MsgSeq": fields["msg_seq"]}}
@@ -71,8 +74,8 @@ func (s *Server) messageFields(sender userKey, typ int32, content []byte) webhoo
 	return webhook.Fields{"from_user_id": sender.id, "msg_type": typ, "sub_msg_type": subType, "msg_body": body, "send_result": 0}
 }
 
-// callRoomMessage posts what is told of a message that a room keeps.
-func (s *Server) callRoomMessage(app uint32, m *wire.Message) {
+// callRoomMessage posts what is told of a message that a room keeps. said is what the app's own server said, if it did.
+func (s *Server) callRoomMessage(app uint32, m *wire.Message, said string) {
 	if !s.config.Callbacks.Wants(app, webhook.SendMsg) {
 		return
 	}
@@ -82,6 +85,9 @@ func (s *Server) callRoomMessage(app uint32, m *wire.Message) {
 	fields["payload"] = m.ExtendedData
 	if m.IsServerMessage {
 		fields["source"] = sourceServer
+	}
+	if said != "" {
+		fields["msg_body"] = said
 	}
 	s.config.Callbacks.Post(app, webhook.SendMsg, fields)
 }

@@ -43,6 +43,7 @@ type session struct {
 	expiry     *time.Timer   // when the token ends
 	missed     atomic.Bool   // the client was too slow for a message of a room
 	server     bool          // it is the app's own server, for one Act
+	said       string        // and in whose words callbacks tell of a message, if not the backend's
 	unaware    bool          // and the user's devices are not told of a message
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.

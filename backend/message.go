@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -57,22 +58,33 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 			excess, hasty = tooMany(), true
 		}
 	}
+	sd := sending{s: s, id: id, req: req, content: req.Content, extended: req.ExtendedData, sum: sum, excess: excess, hasty: hasty}
+	if a.server.asks(&sd) {
+		a.ask(sd)
+		return
+	}
+	a.keep(sd)
+}
+
+// keep does with a message what is to be done with it.
+func (a *attachment) keep(sd sending) {
+	s, id, req := sd.s, sd.id, sd.req
 	switch {
 	case req.ConversationType == store.ConversationRoom:
-		a.sendToRoom(s, id, req, sum, excess)
+		a.sendToRoom(sd)
 		return
-	case req.Type == msgtype.Command && excess != nil:
-		a.refuse(id, excess)
+	case req.Type == msgtype.Command && sd.excess != nil:
+		a.refuse(id, sd.excess)
 		return
 	case req.Type == msgtype.Command:
 		a.sendCommand(s, id, req)
 		return
 	}
-	op := &sendOp{a: a, id: id, req: req, excess: excess}
+	op := &sendOp{a: a, sending: sd}
 	op.change.s = s
 	op.message = store.Message{
 		ClientID: req.LocalMessageId,
-		Hash:     sum,
+		Hash:     sd.sum,
 		Type:     req.Type,
 		Priority: req.Priority,
 		Content:  req.Content,
@@ -81,14 +93,14 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	if !req.DisableUnreadMessageCount {
 		op.message.Flags = store.FlagCounts
 	}
-	if hasty {
+	if sd.hasty {
 		op.answered = make(chan struct{})
 	}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)
 		return
 	}
-	if hasty && !defect.On(defect.FloodsQueued) {
+	if sd.hasty && !defect.On(defect.FloodsQueued) {
 		<-op.answered // who sends too fast has one message at a time looked for, or the store would have no time for others
 	}
 }
@@ -179,11 +191,9 @@ func hash(req *wire.SendMessageRequest) []byte {
 
 // A sendOp stores a message and puts it into the feeds of those who are to see it.
 type sendOp struct {
+	sending
 	change   change
 	a        *attachment
-	id       uint64
-	req      *wire.SendMessageRequest
-	excess   *wire.Error   // not nil if the message is refused unless it was stored before
 	answered chan struct{} // closed when it was answered, if somebody waits for that
 	message  store.Message
 	first    [2]told        // room for what most messages tell
@@ -424,14 +434,12 @@ func (op *sendOp) Done(err error) {
 		return
 	}
 	if op.refused != nil {
-		op.a.refuse(op.id, op.refused)
+		op.a.refuseSend(&op.sending, op.refused)
 		return
 	}
 	m, s := &op.message, op.change.s
 	ack := &wire.SendMessageResponse{MessageId: m.ID, MessageSeq: m.Seq(), OrderKey: m.ID, TimestampMs: m.Time}
-	if m.Type == msgtype.Combine || hasFiles(m.Type) {
-		ack.Content = op.a.server.sign(s.key, m.Type, m.Content)
-	}
+	op.made(ack, op.a.server, m.Content, m.Extended)
 	if info := op.quoted; info != nil {
 		info.Content = op.a.server.sign(s.key, info.Type, info.Content)
 		ack.RepliedInfo = info
@@ -450,6 +458,19 @@ func (op *sendOp) Done(err error) {
 		if to := (userKey{s.key.app, id}); len(hub.sessions(to)) == 0 {
 			op.a.server.config.OfflinePush(OfflinePush{AppID: to.app, UserID: id, MessageID: m.ID, Config: op.req.PushConfig})
 		}
+	}
+}
+
+// made tells the sender what became of the message, if that is not what was asked for.
+func (sd *sending) made(ack *wire.SendMessageResponse, s *Server, content []byte, extended string) {
+	switch typ := sd.req.Type; {
+	case typ == msgtype.Combine || hasFiles(typ):
+		ack.Content = s.sign(sd.s.key, typ, content)
+	case !bytes.Equal(content, sd.content):
+		ack.Content = content
+	}
+	if extended != sd.extended {
+		ack.ExtendedData = proto.String(extended)
 	}
 }
 

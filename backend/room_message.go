@@ -99,33 +99,32 @@ func (t *talk) behind(after int64) []*wire.Message {
 	return list
 }
 
-// sendToRoom takes a message of the session's user for a room. Its content was checked. sum is the hash of what the client asked
-// for. If excess is not nil, that is the answer unless the room has the message.
-func (a *attachment) sendToRoom(s *session, id uint64, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) {
+// sendToRoom takes a message for a room. Its content was checked.
+func (a *attachment) sendToRoom(sd sending) {
+	req := sd.req
 	refused := checkRoomID(req.ConversationId)
-	if refused == nil && req.Type == msgtype.Combine && excess == nil {
+	if refused == nil && req.Type == msgtype.Combine && sd.excess == nil {
 		var err error
-		if refused, err = a.combineForRoom(s, req); err != nil {
-			a.storeFailed(id, err)
+		if refused, err = a.combineForRoom(&sd); err != nil {
+			a.storeFailed(sd.id, err)
 			return
 		}
 	}
 	var m *wire.Message
 	if refused == nil {
-		m, refused = a.server.rooms.say(s, req, sum, excess)
+		m, refused = a.server.rooms.say(&sd)
 	}
 	if refused != nil {
-		a.refuse(id, refused)
+		a.refuseSend(&sd, refused)
 		return
 	}
 	ack := &wire.SendMessageResponse{MessageId: m.MessageId, MessageSeq: m.MessageSeq, OrderKey: m.OrderKey, TimestampMs: m.TimestampMs}
-	if m.Type == msgtype.Combine || hasFiles(m.Type) {
-		ack.Content = a.server.sign(s.key, m.Type, m.Content)
-	}
-	a.link.Reply(id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}})
+	sd.made(ack, a.server, m.Content, m.ExtendedData)
+	a.link.Reply(sd.id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: ack}})
 }
 
-func (rs *rooms) say(s *session, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) (*wire.Message, *wire.Error) {
+func (rs *rooms) say(sd *sending) (*wire.Message, *wire.Error) {
+	s, req := sd.s, sd.req
 	if refused := s.fence(); refused != nil {
 		return nil, refused
 	}
@@ -135,11 +134,12 @@ func (rs *rooms) say(s *session, req *wire.SendMessageRequest, sum []byte, exces
 	if r == nil {
 		return nil, noRoom()
 	}
-	return r.say(s, req, sum, excess)
+	return r.say(sd)
 }
 
 // say queues a message, and keeps it unless it may get lost.
-func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess *wire.Error) (*wire.Message, *wire.Error) {
+func (r *room) say(sd *sending) (*wire.Message, *wire.Error) {
+	s, req, excess := sd.s, sd.req, sd.excess
 	reliable := !transient(req.Type)
 	key := saidKey{s.key.id, string(req.LocalMessageId)}
 	r.mu.Lock()
@@ -156,7 +156,7 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 		from = nil // is told, too
 	}
 	if m := t.ids[key]; reliable && m != nil {
-		if !bytes.Equal(m.sum, sum) {
+		if !bytes.Equal(m.sum, sd.sum) {
 			return nil, refuse(codeIdempotency, "the local message ID was used for another message")
 		}
 		return m.message, nil
@@ -186,8 +186,8 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 	if reliable {
 		t.last++
 		m.MessageSeq = t.last
-		t.keep(&said{key: key, sum: sum, message: m})
-		r.server.callRoomMessage(r.key.app, m)
+		t.keep(&said{key: key, sum: sd.sum, message: m})
+		r.server.callRoomMessage(r.key.app, m, s.said)
 	}
 	if !full && (len(r.members) > 1 || s.server) {
 		push := &wire.Push{Transient: []*wire.Message{m}}
@@ -197,9 +197,9 @@ func (r *room) say(s *session, req *wire.SendMessageRequest, sum []byte, excess 
 }
 
 // combineForRoom keeps what a message for a room combines.
-func (a *attachment) combineForRoom(s *session, req *wire.SendMessageRequest) (*wire.Error, error) {
-	op := &combineOp{sendOp: sendOp{a: a, req: req}, done: make(chan error, 1)}
-	op.change.s = s
+func (a *attachment) combineForRoom(sd *sending) (*wire.Error, error) {
+	op := &combineOp{sendOp: sendOp{a: a, sending: *sd}, done: make(chan error, 1)}
+	op.change.s = sd.s
 	if err := a.server.store.Submit(op); err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (a *attachment) combineForRoom(s *session, req *wire.SendMessageRequest) (*
 		return nil, err
 	}
 	if op.refused == nil {
-		req.Content = op.message.Content
+		sd.req.Content = op.message.Content
 	}
 	return op.refused, nil
 }

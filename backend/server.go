@@ -88,8 +88,9 @@ type Server struct {
 	hub    *hub
 	rooms  *rooms
 	gate   *gate
+	ctx    context.Context // ends when the server is going away
 	stop   context.CancelFunc
-	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, Acts, and what rooms push
+	work   sync.WaitGroup // housekeeping, attachments of WebSockets, requests for files, Acts, what rooms push, and questions about messages
 
 	overload rate.Sometimes // bounds how often the log says that requests are refused
 
@@ -143,9 +144,8 @@ func New(config Config) (*Server, error) {
 	}
 	s.store.AfterBatch = s.afterBatch
 	config.Callbacks.Start()
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
-	s.work.Go(func() { s.keepHouse(ctx) })
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.work.Go(func() { s.keepHouse(s.ctx) })
 	return s, nil
 }
 

@@ -715,9 +715,12 @@ type SendMessageResponse struct {
 	MessageSeq  int64                  `protobuf:"varint,2,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
 	OrderKey    int64                  `protobuf:"varint,3,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
 	TimestampMs int64                  `protobuf:"varint,4,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
-	// Set if the service has made something else of the content: files have URLs, a combine message has an ID.
-	Content       []byte       `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
-	RepliedInfo   *RepliedInfo `protobuf:"bytes,6,opt,name=replied_info,json=repliedInfo,proto3" json:"replied_info,omitempty"`
+	// Set if the service has made something else of the content: files have URLs, a combine message has an ID, and the app's own
+	// server may have changed a text.
+	Content     []byte       `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
+	RepliedInfo *RepliedInfo `protobuf:"bytes,6,opt,name=replied_info,json=repliedInfo,proto3" json:"replied_info,omitempty"`
+	// Set if the app's own server has made something else of it.
+	ExtendedData  *string `protobuf:"bytes,7,opt,name=extended_data,json=extendedData,proto3,oneof" json:"extended_data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -792,6 +795,13 @@ func (x *SendMessageResponse) GetRepliedInfo() *RepliedInfo {
 		return x.RepliedInfo
 	}
 	return nil
+}
+
+func (x *SendMessageResponse) GetExtendedData() string {
+	if x != nil && x.ExtendedData != nil {
+		return *x.ExtendedData
+	}
+	return ""
 }
 
 type EditMessageRequest struct {
@@ -3442,7 +3452,7 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\x0eis_mention_all\x18\f \x01(\bR\fisMentionAll\x128\n" +
 	"\x18disable_notify_mentioned\x18\r \x01(\bR\x16disableNotifyMentioned\x12\x19\n" +
 	"\breply_to\x18\x0e \x01(\x03R\areplyTo\x12\x14\n" +
-	"\x05again\x18\x0f \x01(\bR\x05again\"\xec\x01\n" +
+	"\x05again\x18\x0f \x01(\bR\x05again\"\xa8\x02\n" +
 	"\x13SendMessageResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\x03R\tmessageId\x12\x1f\n" +
@@ -3451,7 +3461,9 @@ const file_zim_wire_v1_message_proto_rawDesc = "" +
 	"\torder_key\x18\x03 \x01(\x03R\borderKey\x12!\n" +
 	"\ftimestamp_ms\x18\x04 \x01(\x03R\vtimestampMs\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\fR\acontent\x12;\n" +
-	"\freplied_info\x18\x06 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\"\xa8\x02\n" +
+	"\freplied_info\x18\x06 \x01(\v2\x18.zim.wire.v1.RepliedInfoR\vrepliedInfo\x12(\n" +
+	"\rextended_data\x18\a \x01(\tH\x00R\fextendedData\x88\x01\x01B\x10\n" +
+	"\x0e_extended_data\"\xa8\x02\n" +
 	"\x12EditMessageRequest\x121\n" +
 	"\amessage\x18\x01 \x01(\v2\x17.zim.wire.v1.MessageRefR\amessage\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12#\n" +
@@ -3770,6 +3782,7 @@ func file_zim_wire_v1_message_proto_init() {
 	if File_zim_wire_v1_message_proto != nil {
 		return
 	}
+	file_zim_wire_v1_message_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -167,7 +167,7 @@ func sendPeerMessage(c *call, in *sendPeerIn) (any, *failure) {
 		if f != nil {
 			return nil, f
 		}
-		acts[i] = backend.Act{App: c.app, UserID: in.FromUserId, Request: send(req), Unaware: in.unaware(false)}
+		acts[i] = backend.Act{App: c.app, UserID: in.FromUserId, Request: send(req), Said: in.MessageBody.Message, Unaware: in.unaware(false)}
 	}
 	if f := c.actors(apicode.Actor, in.FromUserId); f != nil {
 		return nil, f
@@ -203,7 +203,7 @@ func sendGroupMessage(c *call, in *sendGroupIn) (any, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	resp, f := c.do(in.FromUserId, send(req), nil)
+	resp, f := c.act(backend.Act{UserID: in.FromUserId, Request: send(req), Said: in.MessageBody.Message}, nil)
 	if f != nil {
 		return nil, f
 	}
@@ -225,9 +225,9 @@ func sendRoomMessage(c *call, in *sendRoomIn) (any, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	resp := c.server().Do(c.ctx, backend.Act{App: c.app, UserID: in.FromUserId, Request: send(req), Unaware: in.unaware(true)})
-	if resp.Error != nil {
-		return nil, failed(resp.Error, nil)
+	_, f = c.act(backend.Act{UserID: in.FromUserId, Request: send(req), Said: in.MessageBody.Message, Unaware: in.unaware(true)}, nil)
+	if f != nil {
+		return nil, f
 	}
 	return auditOut{[]auditInfo{}}, nil
 }
@@ -355,7 +355,11 @@ func (c *call) edit(in *editIn, convType int32) (any, *failure) {
 	if in.EditType&editMentionAll != 0 {
 		req.IsMentionAll = in.IsAtAll
 	}
-	resp, f := c.do(in.FromUserId, &wire.Request{Body: &wire.Request_EditMessage{EditMessage: req}}, nil)
+	act := backend.Act{UserID: in.FromUserId, Request: &wire.Request{Body: &wire.Request_EditMessage{EditMessage: req}}}
+	if in.EditType&editContent != 0 {
+		act.Said = in.MessageBody.Message
+	}
+	resp, f := c.act(act, nil)
 	if f != nil {
 		return nil, f
 	}

@@ -210,7 +210,13 @@ func (c *call) allow(l limit, key string, n int) bool {
 
 // do does a request in a user's name. special has the codes that mean something else in this place.
 func (c *call) do(userID string, req *wire.Request, special map[int32]int) (*wire.Response, *failure) {
-	resp := c.server().Do(c.ctx, backend.Act{App: c.app, UserID: userID, Request: req})
+	return c.act(backend.Act{UserID: userID, Request: req}, special)
+}
+
+// act is do for what is more than a request.
+func (c *call) act(act backend.Act, special map[int32]int) (*wire.Response, *failure) {
+	act.App = c.app
+	resp := c.server().Do(c.ctx, act)
 	if resp.Error != nil {
 		return nil, failed(resp.Error, special)
 	}

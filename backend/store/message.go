@@ -116,7 +116,7 @@ func (tx *Tx) FindMessage(c *Conversation, m *Message) (found, same bool, err er
 }
 
 func (tx *Tx) findMessage(conversation int64, m *Message) (found, same bool, err error) {
-	stmt := tx.conn.Prep("SELECT place, id, time, hash, content, more FROM message WHERE place >> 32 = ? AND sender = ? AND client_id = ?")
+	stmt := tx.conn.Prep("SELECT place, id, time, hash, content, extended, more FROM message WHERE place >> 32 = ? AND sender = ? AND client_id = ?")
 	stmt.BindInt64(1, conversation)
 	stmt.BindInt64(2, m.Sender.ID)
 	stmt.BindBytes(3, m.ClientID)
@@ -128,7 +128,7 @@ func (tx *Tx) findMessage(conversation int64, m *Message) (found, same bool, err
 	m.Place, m.ID, m.Time = stmt.ColumnInt64(0), stmt.ColumnInt64(1), stmt.ColumnInt64(2)
 	same = bytes.Equal(columnBytes(stmt, 3), m.Hash) || defect.On(defect.DedupeByKey)
 	if same {
-		m.Content, m.More = columnBytes(stmt, 4), optional(stmt, 5)
+		m.Content, m.Extended, m.More = columnBytes(stmt, 4), stmt.ColumnText(5), optional(stmt, 6)
 	}
 	return true, same, nil
 }

@@ -40,7 +40,7 @@ func newClient(config *Config) *http.Client {
 		Transport: &http.Transport{
 			DialContext:            dial,
 			TLSHandshakeTimeout:    config.Timeout,
-			MaxIdleConnsPerHost:    config.Concurrency,
+			MaxIdleConnsPerHost:    max(config.Concurrency, maxAsking),
 			MaxResponseHeaderBytes: maxAnswerHeader,
 			IdleConnTimeout:        30 * time.Second,
 			DisableCompression:     true, // what is read stays what came
@@ -53,9 +53,15 @@ func newClient(config *Config) *http.Client {
 func (s *Sender) post(ctx context.Context, u *url.URL, c *store.Callback) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(payload(c, s.secrets[c.App])))
+	_, err := s.exchange(ctx, u, payload(c, s.secrets[c.App]))
+	return err
+}
+
+// exchange sends a body, and returns the first maxAnswer bytes of the answer if that is a 2xx.
+func (s *Sender) exchange(ctx context.Context, u *url.URL, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the request can't be made")
+		return nil, errors.New("the request can't be made")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "zimd")
@@ -65,15 +71,15 @@ func (s *Sender) post(ctx context.Context, u *url.URL, c *store.Callback) error 
 		if e := (*url.Error)(nil); errors.As(err, &e) {
 			err = e.Err
 		}
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("the answer has the status %d", resp.StatusCode)
+		return nil, fmt.Errorf("the answer has the status %d", resp.StatusCode)
 	}
-	// So that the connection can be used again. More than that, or later, breaks it.
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
-	return nil
+	// Read, so that the connection can be used again. More than that, or later, breaks it.
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return answer, nil
 }
 
 // payload is the body of a callback: what it says, behind what all callbacks have.

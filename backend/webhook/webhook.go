@@ -40,7 +40,7 @@ const (
 	RoomDestroy  = "room_destroy"
 )
 
-// Events returns the names of all events that there are.
+// Events returns the names of all events of which an app's server is told.
 func Events() []string {
 	return []string{SendMsg, BotMsg, UserAction, GroupCreate, GroupJoin, GroupExit, GroupDestroy, RoomCreate, RoomEnter, RoomExit, RoomDestroy}
 }
@@ -62,7 +62,8 @@ type App struct {
 	ID uint32 // required
 	// Secret is the callback secret, with which callbacks are signed. It is not the app's ServerSecret. Required.
 	Secret token.Secret
-	// URLs are those of the receivers, by event. Nobody is told of events that are not there. See [To].
+	// URLs are those of the receivers, by event. Nobody is told of events that are not there. See [To]. If [BeforeSendMsg] is there, the
+	// receiver is asked about each message of a client before that is sent.
 	URLs map[string]string
 }
 
@@ -79,6 +80,9 @@ type Config struct {
 
 	// FileURL is what the URLs of the backend's own files begin with, up to the slash before media/. They are signed, and expire.
 	FileURL string
+	// SendUnanswered sends messages about which the receiver of [BeforeSendMsg] was asked, and did not answer in time. Otherwise they are not
+	// sent, as is documented.
+	SendUnanswered bool
 	// Concurrency is how many requests may be under way for a URL at a time. Zero means 8.
 	Concurrency int
 	// Timeout is how long a request may take until the end of its answer. Zero means 10 seconds.
@@ -106,6 +110,9 @@ type Sender struct {
 	secrets map[uint32]token.Secret
 	lanes   []*lane
 	byKey   map[key]*lane // immutable
+
+	asks   map[uint32]*url.URL // immutable; whom to ask before a message is sent, by app
+	asking chan struct{}       // has an element for each question that is under way
 
 	dirty map[*lane]bool // those with something new in this transaction; of the store's goroutine
 
@@ -143,7 +150,7 @@ func New(config Config) (*Sender, error) {
 	s := &Sender{
 		config: config, log: config.Logger, client: newClient(&config), bodies: msgbody.Maker{FileURL: config.FileURL},
 		secrets: make(map[uint32]token.Secret), byKey: make(map[key]*lane), dirty: make(map[*lane]bool),
-		asked: make(chan struct{}, 1), ended: make(chan struct{}),
+		asks: make(map[uint32]*url.URL), asking: make(chan struct{}, maxAsking), asked: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	for _, app := range config.Apps {
 		if err := s.add(app); err != nil {
@@ -180,10 +187,18 @@ func (s *Sender) add(app App) error {
 	s.secrets[app.ID] = app.Secret
 	lanes := make(map[string]*lane)
 	for _, event := range slices.Sorted(maps.Keys(app.URLs)) {
-		if !slices.Contains(Events(), event) {
+		if event != BeforeSendMsg && !slices.Contains(Events(), event) {
 			return fmt.Errorf("there is no event %q", event)
 		}
 		raw := app.URLs[event]
+		if event == BeforeSendMsg {
+			u, err := checkURL(raw, &s.config)
+			if err != nil {
+				return fmt.Errorf("the URL for %s: %w", event, err)
+			}
+			s.asks[app.ID] = u
+			continue
+		}
 		l := lanes[raw]
 		if l == nil {
 			u, err := checkURL(raw, &s.config)

@@ -51,6 +51,8 @@ const (
 
 	Actor         = 660500002
 	BroadcastRate = 660500003
+	Silenced      = 660500009
+	Refused       = 660500010
 
 	NoGroup          = 660600001
 	MemberListRate   = 660600004
