@@ -40,13 +40,16 @@ func moderator(decide func(r *http.Request, c callback) string) *receiver {
 	}}
 }
 
-// heard collects what users get.
-func heard(z *zim.ZIM) (list *[]string) {
-	list = new([]string)
-	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { *list = append(*list, lines(e.Messages)...) })
-	zim.On(z, func(_ context.Context, e *zim.GroupMessageReceived) { *list = append(*list, lines(e.Messages)...) })
-	zim.On(z, func(_ context.Context, e *zim.RoomMessageReceived) { *list = append(*list, lines(e.Messages)...) })
-	return list
+// heard returns what tells what a user has got so far, once nothing more happens.
+func heard(z *zim.ZIM) (got func() []string) {
+	var list []string
+	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) { list = append(list, lines(e.Messages)...) })
+	zim.On(z, func(_ context.Context, e *zim.GroupMessageReceived) { list = append(list, lines(e.Messages)...) })
+	zim.On(z, func(_ context.Context, e *zim.RoomMessageReceived) { list = append(list, lines(e.Messages)...) })
+	return func() []string {
+		synctest.Wait()
+		return list
+	}
 }
 
 func lines(messages []*zim.Message) (list []string) {
@@ -114,9 +117,9 @@ func TestModeration(t *testing.T) {
 				told := rc.told("send_msg", "send_result")
 				same(t, told, tt.told)
 				if tt.received == "" {
-					same(t, *got)
+					same(t, got())
 				} else {
-					same(t, *got, tt.received)
+					same(t, got(), tt.received)
 				}
 				same(t, asked, "alice 0 bob 1 0 hi extra 32")
 				list, err := bob.QueryHistoryMessage(t.Context(), zim.Peer("alice"), zim.MessageQueryConfig{Count: 10, Reverse: true})
@@ -164,7 +167,7 @@ func TestAskedAboutWhat(t *testing.T) {
 		try(&zim.CustomMessage{Message: "c", SubType: 7}, zim.Peer("bob"), nil, "before_send_msg 0 bob 200 7 c ", "send_msg 0 bob 200 7 seen 0")
 		try(&zim.BarrageMessage{Message: "bad"}, zim.Room("r"), nil)
 		try(&zim.CommandMessage{Message: []byte("bad")}, zim.Peer("bob"), nil)
-		same(t, *got, "seen+", "seen+", "7:seen+", "barrage bad+", "command bad+")
+		same(t, got(), "seen+", "seen+", "7:seen+", "barrage bad+", "command bad+")
 
 		q := restapi.Sign(zimtest.AppID, zimtest.Secret, "SendPeerMessage", "1", time.Now())
 		resp, err := srv.Client().Post(srv.APIURL()+"?"+q.Encode(), "application/json", strings.NewReader(
@@ -265,8 +268,8 @@ func TestUnanswered(t *testing.T) {
 				if slices.Sort(ids); len(slices.Compact(ids)) != 1 {
 					t.Errorf("the questions have the IDs %q, want the same", ids)
 				}
-				if sent := len(*got) == 1; sent != (tt.err == nil) {
-					t.Errorf("bob got %q", *got)
+				if sent := len(got()) == 1; sent != (tt.err == nil) {
+					t.Errorf("bob got %q", got())
 				}
 				if strings.Contains(log.String(), "weather") || strings.Contains(log.String(), "localhost") {
 					t.Errorf("the log has what it is not to have: %s", &log)
@@ -312,8 +315,7 @@ func TestModeratedOrder(t *testing.T) {
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("ten messages took %v, want 2s", took)
 		}
-		synctest.Wait()
-		same(t, *got, want...)
+		same(t, got(), want...)
 	})
 }
 
@@ -351,9 +353,8 @@ func TestTooManyQuestions(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		synctest.Wait()
-		if sent < 64 || sent+late != 80 || len(*got) != sent {
-			t.Errorf("%d were sent, %d refused, %d received", sent, late, len(*got))
+		if sent < 64 || sent+late != 80 || len(got()) != sent {
+			t.Errorf("%d were sent, %d refused, %d received", sent, late, len(got()))
 		}
 	})
 }
@@ -378,8 +379,7 @@ func TestRefusedTooLate(t *testing.T) {
 		if sent := lines([]*zim.Message{m}); sent[0] != "first+" || questions != 2 {
 			t.Errorf("after %d questions, the sender has %q", questions, sent)
 		}
-		synctest.Wait()
-		same(t, *got, "first+")
+		same(t, got(), "first+")
 	})
 }
 
@@ -405,6 +405,6 @@ func TestRestartWhileAsking(t *testing.T) {
 		srv.Restart()
 		must(t, <-done)
 		time.Sleep(time.Minute)
-		same(t, *got, "hi+")
+		same(t, got(), "hi+")
 	})
 }
