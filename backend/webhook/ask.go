@@ -58,7 +58,7 @@ func (s *Sender) Ask(ctx context.Context, app uint32, fields Fields) (Verdict, e
 }
 
 func (s *Sender) ask(ctx context.Context, app uint32, fields Fields) (Verdict, error) {
-	c, err := newCallback(app, BeforeSendMsg, fields)
+	c, err := s.newCallback(app, BeforeSendMsg, fields)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -70,7 +70,7 @@ func (s *Sender) ask(ctx context.Context, app uint32, fields Fields) (Verdict, e
 	case <-ctx.Done():
 		return Verdict{}, errors.New("too many others wait for an answer")
 	}
-	body := payload(c, s.secrets[app])
+	body := s.payload(c)
 	for range askTries {
 		var v Verdict
 		if v, err = s.askOnce(ctx, s.asks[app], body); err == nil || ctx.Err() != nil {

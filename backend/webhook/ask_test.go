@@ -231,7 +231,9 @@ func TestUnanswered(t *testing.T) {
 		"fails, sent anyway":   {fail, true, 0, 2, nil},
 		"says something else":  {func(*http.Request, callback) string { return "ok" }, false, 0, 2, zim.ErrMessageAuditCustomSentRejected},
 		"says something wrong": {func(*http.Request, callback) string { return `{"result":"1"}` }, false, 0, 2, zim.ErrMessageAuditCustomSentRejected},
-		"says too much": {func(*http.Request, callback) string { return `{"result":1,"reason":"` + strings.Repeat("x", 1<<17) + `"}` }, false, 0, 2,
+		"says too much": {func(*http.Request, callback) string {
+			return `{"result":1,"reason":"` + strings.Repeat("x", 1<<17) + `"}`
+		}, false, 0, 2,
 			zim.ErrMessageAuditCustomSentRejected},
 		"too late once": {func() func(r *http.Request, c callback) string {
 			first := true

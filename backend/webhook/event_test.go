@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,9 +80,11 @@ func TestServerMessages(t *testing.T) {
 		rc := new(receiver)
 		srv := start(t, rc, zimtest.Options{})
 		srv.Register("alice", "bob", "carol")
+		nonce := 0
 		ask := func(action, input string) {
 			t.Helper()
-			q := restapi.Sign(zimtest.AppID, zimtest.Secret, action, strings.ReplaceAll(action, " ", ""), time.Now())
+			nonce++
+			q := restapi.Sign(zimtest.AppID, zimtest.Secret, action, strconv.Itoa(nonce), time.Now())
 			resp, err := srv.Client().Post(srv.APIURL()+"?"+q.Encode(), "application/json", strings.NewReader(input))
 			must(t, err)
 			defer resp.Body.Close()
@@ -99,6 +102,11 @@ func TestServerMessages(t *testing.T) {
 			}
 		}
 		same(t, rc.told("", "event", "from_user_id", "conv_id", "source", "msg_body"), "send_msg alice  1 hi", "send_msg alice  1 hi")
+
+		// What was said of files is told as it was said, and not as clients say it.
+		image := `{"Uid":"1","Origin":{"Url":"https://files.example/a.png","Width":2,"Height":1},"FileName":"a.png"}`
+		ask("SendPeerMessage", `{"FromUserId":"alice","ToUserId":["bob"],"MessageType":11,"Priority":2,"MessageBody":{"Message":`+strconv.Quote(image)+`}}`)
+		same(t, rc.told("", "msg_type", "msg_body"), "11 "+image)
 
 		ask("CreateGroup", `{"GroupId":"g","GroupName":"G","GroupOwner":"alice","UserId":["bob"]}`)
 		same(t, rc.told("", "event", "operator_account", "user_ids"), `group_create alice ["alice","bob"]`)

@@ -53,7 +53,7 @@ func newClient(config *Config) *http.Client {
 func (s *Sender) post(ctx context.Context, u *url.URL, c *store.Callback) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	_, err := s.exchange(ctx, u, payload(c, s.secrets[c.App]))
+	_, err := s.exchange(ctx, u, s.payload(c))
 	return err
 }
 
@@ -83,19 +83,19 @@ func (s *Sender) exchange(ctx context.Context, u *url.URL, body []byte) ([]byte,
 }
 
 // payload is the body of a callback: what it says, behind what all callbacks have.
-func payload(c *store.Callback, secret token.Secret) []byte {
+func (s *Sender) payload(c *store.Callback) []byte {
 	common, _ := json.Marshal(struct {
 		AppID     string `json:"appid"`
 		Event     string `json:"event"`
 		Nonce     string `json:"nonce"`
 		Timestamp int64  `json:"timestamp"`
 		Signature string `json:"signature"`
-	}{strconv.FormatUint(uint64(c.App), 10), c.Event, c.Nonce, c.Stamp, sign(secret, strconv.FormatInt(c.Stamp, 10), c.Nonce)})
+	}{strconv.FormatUint(uint64(c.App), 10), c.Event, c.Nonce, c.Stamp, sign(s.secrets[c.App], strconv.FormatInt(c.Stamp, 10), c.Nonce)})
 	rest := bytes.TrimPrefix(c.Body, []byte("{"))
 	if len(rest) > 1 { // there is more than the closing brace
-		return slices.Concat(common[:len(common)-1], []byte(","), rest)
+		common = slices.Concat(common[:len(common)-1], []byte(","), rest)
 	}
-	return common
+	return s.config.Quirks.encode(common)
 }
 
 // sign returns the documented signature of a callback.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -89,6 +90,8 @@ type Config struct {
 	Timeout time.Duration
 	// Keep is how long what was given up can be replayed, and what is for an event that has no URL any more waits for one. Zero means 7 days.
 	Keep time.Duration
+	// Quirks make callbacks harder to take, for tests of receivers.
+	Quirks Quirks
 	// DialContext makes connections if it is set: for tests, over memory. It needs AllowPrivate, because nobody checks the addresses then.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver looks names up. Nil means the system's.
@@ -124,6 +127,7 @@ type Sender struct {
 	ended   chan struct{}  // closed by Close
 
 	mu      sync.Mutex
+	chance  *rand.Rand        // guarded by mu; for Quirks
 	posted  []*store.Callback // guarded by mu; what the scribe is to write
 	dropped int               // guarded by mu; what there was no room for
 	closed  sync.Once
@@ -147,13 +151,16 @@ func New(config Config) (*Sender, error) {
 	if config.Concurrency < 0 || config.Timeout < 0 || config.Keep < 0 {
 		return nil, errors.New("webhook: Concurrency, Timeout or Keep is negative")
 	}
+	if !config.Quirks.valid() {
+		return nil, errors.New("webhook: a share in Quirks is not from 0 to 1, or its Delay is negative")
+	}
 	s := &Sender{
 		config: config, log: config.Logger, client: newClient(&config), bodies: msgbody.Maker{FileURL: config.FileURL},
 		secrets: make(map[uint32]token.Secret), byKey: make(map[key]*lane), dirty: make(map[*lane]bool),
-		asks: make(map[uint32]*url.URL), asking: make(chan struct{}, maxAsking), asked: make(chan struct{}, 1), ended: make(chan struct{}),
+		chance: rand.New(rand.NewPCG(config.Quirks.Seed, 0)), asks: make(map[uint32]*url.URL), asking: make(chan struct{}, maxAsking), asked: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	for _, app := range config.Apps {
-		if err := s.add(app); err != nil {
+		if err := s.addApp(app); err != nil {
 			return nil, fmt.Errorf("webhook: app %d: %w", app.ID, err)
 		}
 	}
@@ -174,8 +181,8 @@ func (s *Sender) Start() {
 	})
 }
 
-// add takes an app. The events of one URL share a lane.
-func (s *Sender) add(app App) error {
+// addApp takes an app. The events of one URL share a lane.
+func (s *Sender) addApp(app App) error {
 	switch {
 	case app.ID == 0:
 		return errors.New("its ID is zero")
@@ -239,12 +246,22 @@ func (s *Sender) Put(tx *store.Tx, app uint32, event string, fields Fields) erro
 	if !s.Wants(app, event) {
 		return nil
 	}
-	c, err := newCallback(app, event, fields)
+	c, err := s.newCallback(app, event, fields)
 	if err != nil {
 		return err
 	}
-	s.dirty[s.byKey[key{app, event}]] = true
-	return tx.AddCallback(c)
+	return s.add(tx, c)
+}
+
+// add keeps a callback. The store's goroutine calls it.
+func (s *Sender) add(tx *store.Tx, c *store.Callback) error {
+	for _, c := range s.spoil(c) {
+		if err := tx.AddCallback(c); err != nil {
+			return err
+		}
+	}
+	s.dirty[s.byKey[key{c.App, c.Event}]] = true
+	return nil
 }
 
 // Flush has what was put sent. The store's goroutine calls it after the transaction.
@@ -267,7 +284,7 @@ func (s *Sender) Post(app uint32, event string, fields Fields) {
 	if !s.Wants(app, event) {
 		return
 	}
-	c, err := newCallback(app, event, fields)
+	c, err := s.newCallback(app, event, fields)
 	if err != nil {
 		s.log.Error("webhook: not queued", "app", app, "event", event, "err", err)
 		return
@@ -306,10 +323,9 @@ func (s *Sender) keep() {
 	for part := range slices.Chunk(list, 200) {
 		err := s.config.Store.Update(func(tx *store.Tx) error {
 			for _, c := range part {
-				if err := tx.AddCallback(c); err != nil {
+				if err := s.add(tx, c); err != nil {
 					return err
 				}
-				s.dirty[s.byKey[key{c.App, c.Event}]] = true
 			}
 			return nil
 		})
@@ -358,8 +374,8 @@ func (s *Sender) Body(typ int32, content []byte) (body string, subType int32) {
 	return s.bodies.Body(typ, content), msgbody.SubType(typ, content)
 }
 
-func newCallback(app uint32, event string, fields Fields) (*store.Callback, error) {
-	body, err := json.Marshal(fields)
+func (s *Sender) newCallback(app uint32, event string, fields Fields) (*store.Callback, error) {
+	body, err := json.Marshal(s.config.Quirks.shape(fields))
 	if err != nil {
 		return nil, err
 	}

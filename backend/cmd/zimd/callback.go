@@ -13,11 +13,12 @@ import (
 )
 
 type callbackFlags struct {
-	CallbackURL          string   `name:"callback-url" help:"URL of the app's server that is told what happens, by POST requests that are signed with the callback secret." placeholder:"URL" env:"ZIM_CALLBACK_URL" group:"Callbacks"`
-	CallbackEvents       []string `help:"The events that it is told of, such as send_msg. Without it, all." placeholder:"EVENT" env:"ZIM_CALLBACK_EVENTS" group:"Callbacks"`
-	CallbackSecretFile   string   `help:"File with the callback secret, 32 bytes; not the app's secret. Without it, it is taken from $$ZIM_CALLBACK_SECRET." placeholder:"PATH" env:"ZIM_CALLBACK_SECRET_FILE" group:"Callbacks"`
-	CallbackAllowHTTP    bool     `name:"callback-allow-http" help:"Take an http URL: anybody on the way can read and repeat what is sent." env:"ZIM_CALLBACK_ALLOW_HTTP" group:"Callbacks"`
-	CallbackAllowPrivate bool     `help:"Take a URL of this machine or its network, http included. --dev does, too." env:"ZIM_CALLBACK_ALLOW_PRIVATE" group:"Callbacks"`
+	CallbackURL            string   `name:"callback-url" help:"URL of the app's server that is told what happens, by POST requests that are signed with the callback secret." placeholder:"URL" env:"ZIM_CALLBACK_URL" group:"Callbacks"`
+	CallbackEvents         []string `help:"The events that it is told of, such as send_msg. Without it, all. With before_send_msg, it is also asked about each message before that is sent." placeholder:"EVENT" env:"ZIM_CALLBACK_EVENTS" group:"Callbacks"`
+	CallbackSendUnanswered bool     `help:"Send messages about which the app's server was asked, and did not answer within 5 seconds. Without it, they are refused." env:"ZIM_CALLBACK_SEND_UNANSWERED" group:"Callbacks"`
+	CallbackSecretFile     string   `help:"File with the callback secret, 32 bytes; not the app's secret. Without it, it is taken from $$ZIM_CALLBACK_SECRET." placeholder:"PATH" env:"ZIM_CALLBACK_SECRET_FILE" group:"Callbacks"`
+	CallbackAllowHTTP      bool     `name:"callback-allow-http" help:"Take an http URL: anybody on the way can read and repeat what is sent." env:"ZIM_CALLBACK_ALLOW_HTTP" group:"Callbacks"`
+	CallbackAllowPrivate   bool     `help:"Take a URL of this machine or its network, http included. --dev does, too." env:"ZIM_CALLBACK_ALLOW_PRIVATE" group:"Callbacks"`
 }
 
 // callbacks returns what tells the app's server what happens, or nil if nobody is told. url is the one of the Server API.
@@ -38,7 +39,7 @@ func (c *serveCmd) callbacks(st *store.Store, url string, log *slog.Logger) (*we
 	}
 	return webhook.New(webhook.Config{
 		Store: st, Apps: []webhook.App{{ID: c.AppID, Secret: secret, URLs: webhook.To(c.CallbackURL, c.CallbackEvents...)}},
-		AllowHTTP: c.CallbackAllowHTTP, AllowPrivate: c.CallbackAllowPrivate || c.Dev, FileURL: url + "v1/", Logger: log,
+		SendUnanswered: c.CallbackSendUnanswered, AllowHTTP: c.CallbackAllowHTTP, AllowPrivate: c.CallbackAllowPrivate || c.Dev, FileURL: url + "v1/", Logger: log,
 	})
 }
 
