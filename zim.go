@@ -40,7 +40,8 @@ type AppConfig struct {
 
 	// DeviceID names this program among a user's devices, from one run to the next: a new run goes on with the messages
 	// that the last one had not handled, that is, whose handler had not returned. After a crash, those of the last moment may
-	// come again. Empty is a name too. Up to 64 bytes.
+	// come again. Empty is a name too. Programs that are online at the same time need names of their own: what one of them has
+	// handled does not come to the next run of the other. A service remembers the last 100 names of a user. Up to 64 bytes.
 	DeviceID string
 
 	// Platform is what other devices of the user see. Zero means what the program runs on.

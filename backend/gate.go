@@ -20,11 +20,10 @@ type gate struct {
 	askers   map[asker]*rate.Limiter   // guarded by mu
 }
 
-// A sender is a client whose messages are counted, from one connection to the next.
+// A sender is a user whose messages are counted, on whichever device: a new run of a client is no way around the limit.
 type sender struct {
-	user     userKey
-	instance string
-	high     bool // messages of high priority are counted apart
+	user userKey
+	high bool // messages of high priority are counted apart
 }
 
 // An asker is a user whose requests are counted, on whichever device: a new connection is no way around what earlier ones cost.
@@ -103,19 +102,19 @@ func (g *gate) mayLogin(user userKey, perSecond float64) bool {
 	return limiter(g.logins, user, rate.Limit(perSecond)).Allow()
 }
 
-// sends returns the limiter for a client's messages.
-func (g *gate) sends(user userKey, instance string, high bool, limits *Limits) *rate.Limiter {
-	if limits.SendRate < 0 {
+// sends returns the limiter for a user's messages: for as many clients as may be online.
+func (g *gate) sends(user userKey, high bool, app *App) *rate.Limiter {
+	if app.Limits.SendRate < 0 {
 		return rate.NewLimiter(rate.Inf, 0)
 	}
-	factor := 1.0
+	factor := float64(max(app.Devices.Native+app.Devices.Web, 1))
 	if high {
-		factor = 2
+		factor *= 2
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return remember(g.senders, sender{user, instance, high}, func() *rate.Limiter {
-		return rate.NewLimiter(rate.Limit(limits.SendRate*factor), int(float64(limits.SendBurst)*factor))
+	return remember(g.senders, sender{user, high}, func() *rate.Limiter {
+		return rate.NewLimiter(rate.Limit(app.Limits.SendRate*factor), int(float64(app.Limits.SendBurst)*factor))
 	})
 }
 

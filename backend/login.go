@@ -107,6 +107,7 @@ type loginOp struct {
 	resp     *wire.LoginResponse
 	refused  *wire.Error
 	entering bool            // it is counted in hub.entering
+	here     map[string]bool // instances that are connected
 	others   map[string]bool // instances that are evicted
 	evicted  []*session      // other devices
 	replaced []*session      // earlier connections of the same run
@@ -128,6 +129,20 @@ func (op *loginOp) Do(tx *store.Tx) error {
 	if op.req.Resume && own >= 0 && logins[own].Evicted {
 		op.refused = &wire.Error{Code: codeNotLogged, Message: "another device has logged in", SessionEnd: kickedOut(logins[own].EvictedBy)}
 		return nil
+	}
+	displaced := op.displaced(logins, own)
+	if op.req.Resume && own < 0 {
+		// Nobody knows of that run any more, whatever it says. It may have been evicted long ago: who is here stays.
+		for _, l := range displaced {
+			if op.here[string(l.Instance)] {
+				op.refused = &wire.Error{Code: codeNotLogged, Message: "another device has logged in", SessionEnd: kickedOut(l.Platform)}
+				return nil
+			}
+		}
+		if op.ttl < minRemaining {
+			op.refused = refuse(codeTokenTooShort, "")
+			return nil
+		}
 	}
 	if u, err = tx.Register(op.app.ID, op.req.UserId, op.req.UserName); err != nil {
 		return err
@@ -152,7 +167,7 @@ func (op *loginOp) Do(tx *store.Tx) error {
 		}
 		logins = slices.Delete(logins, own, own+1)
 	}
-	if err := op.evict(tx, u, logins); err != nil {
+	if err := op.evict(tx, u, logins, displaced); err != nil {
 		return err
 	}
 	if err := tx.PutLogin(u, login); err != nil {
@@ -223,16 +238,23 @@ func statusEnds(seconds int64) int64 {
 	return time.Now().Add(time.Duration(min(seconds, 1<<31)) * time.Second).UnixMilli()
 }
 
-// evict marks the logins that the newcomer takes the place of, the earliest first. logins are the others', the latest
-// first.
-func (op *loginOp) evict(tx *store.Tx, u *store.User, logins []store.Login) error {
-	// Runs that are not here take room only if there is some: they may never come back.
-	here := make(map[string]bool)
+// displaced returns the logins that the newcomer takes the place of. logins has all, the latest first, and the newcomer's own at own if
+// that is not negative.
+func (op *loginOp) displaced(logins []store.Login, own int) []store.Login {
+	op.here = make(map[string]bool)
 	for _, s := range op.a.server.hub.sessions(userKey{op.app.ID, op.req.UserId}) {
-		here[s.instance] = true
+		op.here[s.instance] = true
 	}
-	slices.SortStableFunc(logins, func(a, b store.Login) int {
-		switch x, y := here[string(a.Instance)], here[string(b.Instance)]; {
+	policy := op.app.Devices
+	var rivals []store.Login
+	for i, l := range logins {
+		if i != own && !l.Evicted && (policy.single() || isWeb(l.Platform) == isWeb(op.req.Platform)) {
+			rivals = append(rivals, l)
+		}
+	}
+	// Runs that are not here take room only if there is some: they may never come back.
+	slices.SortStableFunc(rivals, func(a, b store.Login) int {
+		switch x, y := op.here[string(a.Instance)], op.here[string(b.Instance)]; {
 		case x == y:
 			return 0
 		case x:
@@ -240,29 +262,30 @@ func (op *loginOp) evict(tx *store.Tx, u *store.User, logins []store.Login) erro
 		}
 		return 1
 	})
-	policy := op.app.Devices
 	room := policy.Native
 	if isWeb(op.req.Platform) {
 		room = policy.Web
 	}
+	return rivals[min(max(room-1, 0), len(rivals)):]
+}
+
+// evict marks those of the other logins whose place is taken, and forgets the earliest ones that there is no room for.
+func (op *loginOp) evict(tx *store.Tx, u *store.User, logins, displaced []store.Login) error {
 	for i := range logins {
 		l := &logins[i]
-		if i >= keptLogins {
-			if err := tx.DeleteLogin(u, l.Instance); err != nil {
-				return err
-			}
+		taken := slices.ContainsFunc(displaced, func(d store.Login) bool { return string(d.Instance) == string(l.Instance) })
+		if taken {
+			l.Evicted, l.EvictedBy = true, op.req.Platform
 		}
-		if l.Evicted || !policy.single() && isWeb(l.Platform) != isWeb(op.req.Platform) {
-			continue
+		var err error
+		switch {
+		case i >= keptLogins && !op.here[string(l.Instance)]:
+			err = tx.DeleteLogin(u, l.Instance)
+		case taken:
+			err = tx.PutLogin(u, *l)
 		}
-		if room--; room > 0 {
-			continue
-		}
-		l.Evicted, l.EvictedBy = true, op.req.Platform
-		if i < keptLogins {
-			if err := tx.PutLogin(u, *l); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -283,8 +306,8 @@ func (op *loginOp) newSession(l store.Login) *session {
 		platform:   l.Platform,
 		name:       op.name,
 		generation: l.Generation,
-		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), false, &op.app.Limits),
-		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, string(l.Instance), true, &op.app.Limits),
+		normal:     op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, false, op.app),
+		high:       op.a.server.gate.sends(userKey{op.app.ID, op.req.UserId}, true, op.app),
 		changes:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedChanges, op.app.Limits.ChangeRate),
 		queries:    op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedQueries, op.app.Limits.QueryRate),
 		syncs:      op.a.server.gate.asks(userKey{op.app.ID, op.req.UserId}, askedSyncs, syncRate),
@@ -312,7 +335,7 @@ func (op *loginOp) locate(tx *store.Tx, u *store.User) error {
 		start = last // a new device reads what came before in the history
 	}
 	if !known {
-		if err := tx.SetHandled(u, op.req.DeviceId, start); err != nil {
+		if err := tx.AddDevice(u, op.req.DeviceId, start); err != nil {
 			return err
 		}
 	}

@@ -167,6 +167,26 @@ func (tx *Tx) Handled(u *User, deviceID string) (seq uint32, known, any bool, er
 	}
 }
 
+// maxDevices is how many devices of a user are remembered.
+const maxDevices = 100
+
+// forgetDevices forgets those of a user's devices that are the furthest behind, so that there is room for another one.
+func (tx *Tx) forgetDevices(u *User) error {
+	stmt := tx.conn.Prep(`DELETE FROM device WHERE user = ?1 AND device_id IN (
+		SELECT device_id FROM device WHERE user = ?1 ORDER BY handled DESC LIMIT -1 OFFSET ?2)`)
+	stmt.BindInt64(1, u.ID)
+	stmt.BindInt64(2, maxDevices-1)
+	return step(stmt)
+}
+
+// AddDevice makes a device known, which has handled all events up to seq. Of too many devices, those are forgotten that are the furthest behind.
+func (tx *Tx) AddDevice(u *User, deviceID string, seq uint32) error {
+	if err := tx.forgetDevices(u); err != nil {
+		return err
+	}
+	return tx.SetHandled(u, deviceID, seq)
+}
+
 // SetHandled keeps how far a device has come. It never goes back.
 func (tx *Tx) SetHandled(u *User, deviceID string, seq uint32) error {
 	stmt := tx.conn.Prep("INSERT INTO device (user, device_id, handled) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET handled = max(handled, excluded.handled)")

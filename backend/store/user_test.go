@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -122,4 +123,30 @@ func TestHandled(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// A user can't make the store remember any number of devices: those that are the furthest behind are forgotten.
+func TestManyDevices(t *testing.T) {
+	s := open(t, file(t))
+	update(t, s, func(tx *store.Tx) error {
+		u, err := tx.Register(app, "alice", "")
+		for i := range 300 {
+			if err == nil {
+				err = tx.AddDevice(u, fmt.Sprint("device", i), uint32(1000-i))
+			}
+		}
+		var known []int
+		for i := range 300 {
+			if _, is, _, e := tx.Handled(u, fmt.Sprint("device", i)); e != nil {
+				return e
+			} else if is {
+				known = append(known, i)
+			}
+		}
+		// The last one is the furthest behind, and yet is known.
+		if len(known) != 100 || known[0] != 0 || known[98] != 98 || known[99] != 299 {
+			t.Errorf("known are %v", known)
+		}
+		return err
+	})
 }
