@@ -33,7 +33,8 @@ type Act struct {
 // answer, that error is 6000007, and nobody knows whether it was done.
 func (s *Server) Do(ctx context.Context, act Act) *wire.Response { return s.DoAll(ctx, []Act{act})[0] }
 
-// DoAll is Do for several Acts, which don't wait for each other. They are done in their order.
+// DoAll is Do for several Acts, which don't wait for each other. They are done in their order. Messages to several users are told of by
+// one callback, as if they were one.
 func (s *Server) DoAll(ctx context.Context, acts []Act) []*wire.Response {
 	answers := make([]*wire.Response, len(acts))
 	if !s.begin() {
@@ -45,9 +46,18 @@ func (s *Server) DoAll(ctx context.Context, acts []Act) []*wire.Response {
 	defer s.work.Done()
 	links := make([]actLink, len(acts))
 	known := make(map[userKey]*wire.Error)
+	var batch *batchOp
+	if len(acts) > 1 {
+		batch = &batchOp{server: s}
+	}
 	for i, act := range acts {
 		links[i] = make(actLink, 1)
-		s.act(links[i], act, known)
+		s.act(links[i], act, known, batch)
+	}
+	if batch != nil && len(batch.ops) > 0 {
+		if err := s.store.Submit(batch); err != nil {
+			batch.Done(err)
+		}
 	}
 	for i, l := range links {
 		select {
@@ -59,8 +69,8 @@ func (s *Server) DoAll(ctx context.Context, acts []Act) []*wire.Response {
 	return answers
 }
 
-// act starts one Act. known has what is known of the users already.
-func (s *Server) act(l actLink, act Act, known map[userKey]*wire.Error) {
+// act starts one Act. known has what is known of the users already. Messages to users and groups are left in batch if that is not nil.
+func (s *Server) act(l actLink, act Act, known map[userKey]*wire.Error, batch *batchOp) {
 	a := &attachment{server: s, link: l}
 	app := s.apps[act.App]
 	key := userKey{act.App, act.UserID}
@@ -92,7 +102,7 @@ func (s *Server) act(l actLink, act Act, known map[userKey]*wire.Error) {
 	}
 	a.command.init()
 	a.handle(&session{
-		hub: s.hub, link: l, app: app, key: key, server: true, said: act.Said, unaware: act.Unaware,
+		hub: s.hub, link: l, app: app, key: key, server: true, said: act.Said, together: batch, unaware: act.Unaware,
 		normal: unlimited, high: unlimited, changes: unlimited, queries: unlimited, syncs: unlimited, moves: unlimited,
 	}, 0, act.Request, nil)
 }
@@ -144,4 +154,25 @@ func (r *reader) whole(c *store.Conversation) (*store.Member, *wire.Error, error
 		return nil, refuse(codeNoGroup, "there is no such group"), nil
 	}
 	return &store.Member{Conversation: c, Last: maxSeq}, nil, nil
+}
+
+// A batchOp stores messages together that one request has sent.
+type batchOp struct {
+	server *Server
+	ops    []*sendOp
+}
+
+func (b *batchOp) Do(tx *store.Tx) error {
+	for _, op := range b.ops {
+		if err := op.Do(tx); err != nil {
+			return err
+		}
+	}
+	return b.server.callBatch(tx, b.ops)
+}
+
+func (b *batchOp) Done(err error) {
+	for _, op := range b.ops {
+		op.Done(err)
+	}
 }

@@ -50,22 +50,55 @@ func (c *change) callMessage(m *store.Message) error {
 	fields["conv_type"], fields["conv_id"] = conv.Type, to
 	fields["msg_id"], fields["msg_seq"], fields["msg_time"] = strconv.FormatInt(m.ID, 10), m.Seq(), m.Time
 	fields["payload"] = m.Extended
+	if c.s.said != "" {
+		fields["msg_body"] = c.s.said
+	}
 	if bot {
 		if err := c.server.config.Callbacks.Put(c.Tx, conv.App, webhook.BotMsg, fields); err != nil {
 			return err
 		}
 	}
+	if c.s.together != nil && conv.Type == store.ConversationPeer {
+		return nil // callBatch tells of all of them
+	}
 	if c.s.server {
 		fields["source"] = sourceServer
-		if c.s.said != "" {
-			fields["msg_body"] = c.s.said
-		}
 		if conv.Type == store.ConversationPeer {
 			fields["conv_id"] = ""
 			fields["user_list"] = []webhook.Fields{{"UserId": to, "MsgId": fields["msg_id"], "MsgSeq": fields["msg_seq"]}}
 		}
 	}
 	return c.server.config.Callbacks.Put(c.Tx, conv.App, webhook.SendMsg, fields)
+}
+
+// callBatch queues what is told of messages that one request has sent to several users: one callback, with the list of those who got it.
+func (s *Server) callBatch(tx *store.Tx, ops []*sendOp) error {
+	var fields webhook.Fields
+	var users []webhook.Fields
+	var app uint32
+	for _, op := range ops {
+		m := &op.message
+		if op.refused != nil || op.again || m.Conversation.Type != store.ConversationPeer {
+			continue
+		}
+		if app = m.Conversation.App; !s.config.Callbacks.Wants(app, webhook.SendMsg) {
+			return nil
+		}
+		if fields == nil {
+			fields = s.messageFields(userKey{app, m.Sender.UserID}, m.Type, m.Content)
+			fields["conv_type"], fields["conv_id"], fields["msg_id"], fields["msg_seq"] = m.Conversation.Type, "", "", 0
+			fields["msg_body"], fields["payload"], fields["msg_time"], fields["source"] = op.change.s.said, m.Extended, m.Time, sourceServer
+		}
+		users = append(users, webhook.Fields{"UserId": m.Conversation.Name(m.Sender.UserID), "MsgId": strconv.FormatInt(m.ID, 10), "MsgSeq": m.Seq()})
+	}
+	if fields == nil {
+		return nil
+	}
+	if len(users) == 1 {
+		fields["msg_id"], fields["msg_seq"] = users[0]["MsgId"], users[0]["MsgSeq"]
+	}
+	fields["user_list"] = users
+	return s.config.Callbacks.Put(tx, app, webhook.SendMsg, fields)
 }
 
 // messageFields are those that depend on what a message says. URLs in it are the sender's.

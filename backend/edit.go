@@ -1,11 +1,14 @@
 package backend
 
 import (
+	"crypto/rand"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/store"
+	"github.com/zim-go/zim/backend/webhook"
 	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
 	"github.com/zim-go/zim/wire"
@@ -33,7 +36,34 @@ func (a *attachment) editMessage(s *session, id uint64, req *wire.EditMessageReq
 	if bad == nil && hasFiles(req.Type) {
 		content, bad = a.server.attachFiles(s.key, req.Type, content)
 	}
-	a.change(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
+	if !s.changes.Allow() {
+		a.refuse(id, tooMany())
+		return
+	}
+	if bad != nil || !a.server.asks(s, req.Type) {
+		a.keepEdit(s, id, req, content, bad)
+		return
+	}
+	room := a.ask(s, req.Type, content, webhook.Fields{
+		"request_id": strings.ToLower(rand.Text()), "payload": req.ExtendedData,
+		"conv_type": req.Message.GetConversation().GetType(), "conv_id": req.Message.GetConversation().GetId(),
+	}, func(v webhook.Verdict, err error) {
+		content, extended, refused := decided(s, v, err, req.Type, content, req.ExtendedData)
+		if refused != nil {
+			a.refuse(id, refused)
+			return
+		}
+		req.ExtendedData = extended
+		a.keepEdit(s, id, req, content, nil)
+	})
+	if !room {
+		a.refuse(id, tooMany())
+	}
+}
+
+// keepEdit changes a message, unless bad says why its new content can't be.
+func (a *attachment) keepEdit(s *session, id uint64, req *wire.EditMessageRequest, content []byte, bad *wire.Error) {
+	a.submit(s, id, func(c *change) (*wire.Response, *wire.Error, error) {
 		m, _, refused, err := c.message(req.Message)
 		if refused != nil || err != nil {
 			return nil, refused, err

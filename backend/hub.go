@@ -44,6 +44,7 @@ type session struct {
 	missed     atomic.Bool   // the client was too slow for a message of a room
 	server     bool          // it is the app's own server, for one Act
 	said       string        // and in whose words callbacks tell of a message, if not the backend's
+	together   *batchOp      // and where its messages are left, if they are sent together; nil unless server
 	unaware    bool          // and the user's devices are not told of a message
 
 	// batch is what is to be pushed after the transaction. Only the store's goroutine uses it.

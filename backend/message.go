@@ -59,8 +59,8 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 		}
 	}
 	sd := sending{s: s, id: id, req: req, content: req.Content, extended: req.ExtendedData, sum: sum, excess: excess, hasty: hasty}
-	if a.server.asks(&sd) {
-		a.ask(sd)
+	if excess == nil && a.server.asks(s, req.Type) {
+		a.askFirst(sd)
 		return
 	}
 	a.keep(sd)
@@ -95,6 +95,10 @@ func (a *attachment) keep(sd sending) {
 	}
 	if sd.hasty {
 		op.answered = make(chan struct{})
+	}
+	if s.together != nil {
+		s.together.ops = append(s.together.ops, op)
+		return
 	}
 	if err := a.server.store.Submit(op); err != nil {
 		a.storeFailed(id, err)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"encoding/hex"
 	"strings"
 	"time"
@@ -37,59 +38,61 @@ type sending struct {
 	result    int // the documented one, if the app's server was against it
 }
 
-// A question is a message that waits for what the app's own server says, and those behind it wait for it: they are kept in the order in which they came.
+// A question about a message waits for what the app's own server says, and those behind it wait for it: what they are about is done in the
+// order in which it came.
 type question struct {
-	sending
 	answered chan struct{} // closed when verdict and err are there
 	verdict  webhook.Verdict
 	err      error
+	then     func(v webhook.Verdict, err error)
 }
 
-// asks reports whether the app's own server is to be asked about a message: the documentation has that for messages of clients that are kept.
-func (s *Server) asks(sd *sending) bool {
-	return !sd.s.server && sd.excess == nil && !transient(sd.req.Type) && s.config.Callbacks.Asks(sd.s.key.app)
+// asks reports whether the app's own server is to be asked about messages of a type: the documentation has that for those of clients that are
+// kept.
+func (s *Server) asks(from *session, typ int32) bool {
+	return !from.server && !transient(typ) && s.config.Callbacks.Asks(from.key.app)
 }
 
-// ask asks about a message without waiting for the answer, and keeps it once that is there.
-func (a *attachment) ask(sd sending) {
-	s := a.server
-	fields := s.messageFields(sd.s.key, sd.req.Type, sd.req.Content)
-	delete(fields, "send_result")
-	fields["request_id"] = hex.EncodeToString(sd.req.LocalMessageId)
-	fields["conv_type"], fields["conv_id"] = sd.req.ConversationType, sd.req.ConversationId
-	fields["msg_id"], fields["payload"] = "", sd.req.ExtendedData // it has no ID before it is kept
-	m := &question{sending: sd, answered: make(chan struct{})}
+// ask asks about a message, without waiting, and reports whether there was room for another question. then is called once there is an answer,
+// in another goroutine.
+func (a *attachment) ask(s *session, typ int32, content []byte, fields webhook.Fields, then func(v webhook.Verdict, err error)) bool {
+	server := a.server
+	for name, v := range server.messageFields(s.key, typ, content) {
+		if name != "send_result" {
+			fields[name] = v
+		}
+	}
+	fields["msg_id"] = "" // it has none before it is kept
+	q := &question{answered: make(chan struct{}), then: then}
 	a.mu.Lock()
 	n := len(a.questions)
 	if n < maxAsked {
-		a.questions = append(a.questions, m)
+		a.questions = append(a.questions, q)
 	}
 	a.mu.Unlock()
 	if n >= maxAsked {
-		sd.excess = tooMany()
-		a.keep(sd)
-		return
+		return false
 	}
-	s.work.Go(func() {
-		defer close(m.answered)
-		m.verdict, m.err = s.config.Callbacks.Ask(s.ctx, sd.s.key.app, fields)
+	server.work.Go(func() {
+		defer close(q.answered)
+		q.verdict, q.err = server.config.Callbacks.Ask(server.ctx, s.key.app, fields)
 	})
 	if n == 0 {
-		s.work.Go(a.settle)
+		server.work.Go(a.settle)
 	}
+	return true
 }
 
 // settle does what was decided about the messages that wait. It ends when there are no more, and each waits for a few seconds at most.
 func (a *attachment) settle() {
 	for {
 		a.mu.Lock()
-		m := a.questions[0]
+		q := a.questions[0]
 		a.mu.Unlock()
-		<-m.answered
+		<-q.answered
 		// A server that shuts down does not answer: the client asks another one, or this one when it is back.
 		if a.server.ctx.Err() == nil {
-			a.decide(m)
-			a.keep(m.sending)
+			q.then(q.verdict, q.err)
 		}
 		a.mu.Lock()
 		a.questions = a.questions[1:]
@@ -101,43 +104,56 @@ func (a *attachment) settle() {
 	}
 }
 
-// decide makes of a message what its verdict says. One that is not to be sent is looked for nevertheless: it may be there from an earlier try, of
-// which the sender had no answer.
-func (a *attachment) decide(m *question) {
-	req, v := m.req, &m.verdict
-	switch v.Result {
-	case webhook.Swallow:
-		m.swallowed, m.result = true, apicode.Silenced
-		m.excess = refuse(codeRejected, "the app's own server swallowed it")
-		return
-	case webhook.Refuse:
-		reason := strings.ToValidUTF8(v.Reason[:min(len(v.Reason), maxReason)], "")
-		if reason == "" {
-			reason = "the app's own server refused it"
+// askFirst keeps a message once the app's own server has said what is to become of it. One that is not to be sent is looked for nevertheless: it
+// may be there from an earlier try, of which the sender had no answer.
+func (a *attachment) askFirst(sd sending) {
+	req := sd.req
+	room := a.ask(sd.s, req.Type, req.Content, webhook.Fields{
+		"request_id": hex.EncodeToString(req.LocalMessageId), "payload": req.ExtendedData,
+		"conv_type": req.ConversationType, "conv_id": req.ConversationId,
+	}, func(v webhook.Verdict, err error) {
+		if v.Result == webhook.Swallow {
+			sd.swallowed, sd.result, sd.excess = true, apicode.Silenced, refuse(codeRejected, "the app's own server swallowed it")
+		} else if content, extended, refused := decided(sd.s, v, err, req.Type, req.Content, req.ExtendedData); refused != nil {
+			sd.result, sd.excess = apicode.Refused, refused
+		} else {
+			req.Content, req.ExtendedData = content, extended
 		}
-		if m.err != nil {
-			reason = "the app's own server did not answer"
-		}
-		m.excess, m.result = refuse(codeRejected, reason), apicode.Refused
-		return
+		a.keep(sd)
+	})
+	if !room {
+		sd.excess = tooMany()
+		a.keep(sd)
 	}
-	limits := &m.s.app.Limits
-	if v.NewPayload != "" {
-		req.ExtendedData = v.NewPayload
+}
+
+// decided returns what a verdict makes of a message, or why it is not to be sent.
+func decided(s *session, v webhook.Verdict, err error, typ int32, content []byte, extended string) ([]byte, string, *wire.Error) {
+	reason := strings.ToValidUTF8(v.Reason[:min(len(v.Reason), maxReason)], "")
+	switch {
+	case v.Result != webhook.Refuse && v.Result != webhook.Swallow:
+	case err != nil:
+		return nil, "", refuse(codeRejected, "the app's own server did not answer")
+	default:
+		return nil, "", refuse(codeRejected, cmp.Or(reason, "the app's own server refused it"))
 	}
-	content, refused := req.Content, (*wire.Error)(nil)
+	extended = cmp.Or(v.NewPayload, extended)
+	limits := &s.app.Limits
+	var refused *wire.Error
 	if v.NewMsgBody != "" {
-		if content = reworded(req.Type, req.Content, v.NewMsgBody); content != nil {
-			content, refused = limits.check(req.Type, content, false)
+		if content = reworded(typ, content, v.NewMsgBody); content == nil {
+			// As it was, the app's server does not want it.
+			return nil, "", refuse(codeRejected, "the app's own server wants it to say something else, which a message of its type can't")
 		}
+		content, refused = limits.check(typ, content, false)
 	}
-	if refused != nil || len(req.ExtendedData) > limits.ExtendedDataSize {
-		m.excess, m.result = refuse(codeRejected, "what the app's own server made of it is too large"), apicode.Refused
-		return
+	if refused == nil && len(extended) > limits.ExtendedDataSize {
+		refused = tooLarge("extended data", len(extended), limits.ExtendedDataSize)
 	}
-	if content != nil {
-		req.Content = content
+	if refused != nil {
+		return nil, "", refuse(codeRejected, "what the app's own server made of it: "+refused.Message)
 	}
+	return content, extended, nil
 }
 
 // reworded returns the content of a message with another body, or nil if a message of its type can't have one.

@@ -75,6 +75,10 @@ func (a *API) admit(q url.Values) (*admitted, *failure) {
 	if skew := now.Sub(time.Unix(seconds, 0)); skew > maxSkew || skew < -maxSkew {
 		return r, fail(apicode.GatewayExpired, "the Timestamp is more than 10 minutes off")
 	}
+	if seconds < a.started {
+		// Nobody knows what was done before.
+		return r, fail(apicode.GatewayExpired, "the Timestamp is from before the server started: sign the request anew")
+	}
 	if twice(paramSignature) || len(nonce) > maxNonce || !signed(a.secrets[r.app], appText, nonce, text, q.Get(paramSignature)) {
 		return r, fail(apicode.GatewaySignature, "the Signature is wrong")
 	}

@@ -149,3 +149,44 @@ func TestSecrets(t *testing.T) {
 		t.Error("a config without a Server was taken")
 	}
 }
+
+// What was signed before a restart is not good after it, as nobody knows then what was done.
+func TestReplayAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.Register("alice", "bob")
+		q := restapi.Sign(zimtest.AppID, zimtest.Secret, "SendPeerMessage", "n", time.Now())
+		body := `{"FromUserId":"alice","ToUserId":["bob"],"MessageType":1,"Priority":1,"MessageBody":{"Message":"once"}}`
+		if _, a := w.send(http.MethodPost, q, strings.NewReader(body)); a.code() != "0" {
+			t.Errorf("got %v", a)
+		}
+		time.Sleep(2 * time.Second)
+		w.Restart()
+		if _, a := w.send(http.MethodPost, q, strings.NewReader(body)); a.code() != "100000004" {
+			t.Errorf("after a restart: %v", a)
+		}
+	})
+}
+
+// Broadcasts that come too fast are refused, and don't count for the day.
+func TestBroadcastsOfADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.Register("alice")
+		broadcast := func() string {
+			return w.post("SendMessageToAllUsers", in{"FromUserId": "alice", "MessageType": 1, "MessageBody": text("x")}).code()
+		}
+		codes := make(map[string]int)
+		for range 110 {
+			codes[broadcast()]++
+		}
+		time.Sleep(time.Minute)
+		for range 110 {
+			codes[broadcast()]++
+			time.Sleep(time.Second)
+		}
+		if codes["0"] < 99 || codes["0"] > 102 || codes["0"]+codes["660500003"] != 220 {
+			t.Errorf("got %v", codes)
+		}
+	})
+}

@@ -51,13 +51,14 @@ type limiters struct {
 func (l *limiters) allow(app uint32, action, key string, limit limit, n int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if limit.perDay > 0 {
-		day := l.get(limitKey{app, action, key, true}, rate.Every(24*time.Hour/time.Duration(limit.perDay)), limit.perDay)
-		if !day.AllowN(time.Now(), n) {
-			return false
-		}
+	second := l.get(limitKey{app, action, key, false}, rate.Limit(limit.perSecond), max(int(limit.perSecond), 1))
+	if !second.AllowN(time.Now(), n) {
+		return false // what comes too fast does not use the day up
 	}
-	return l.get(limitKey{app, action, key, false}, rate.Limit(limit.perSecond), max(int(limit.perSecond), 1)).AllowN(time.Now(), n)
+	if limit.perDay == 0 {
+		return true
+	}
+	return l.get(limitKey{app, action, key, true}, rate.Every(24*time.Hour/time.Duration(limit.perDay)), limit.perDay).AllowN(time.Now(), n)
 }
 
 func (l *limiters) get(key limitKey, perSecond rate.Limit, burst int) *rate.Limiter {

@@ -65,6 +65,7 @@ type API struct {
 	config  Config
 	secrets map[uint32][]token.Secret // immutable
 	log     *slog.Logger
+	started int64 // Unix seconds; immutable
 	nonces  nonces
 	limits  limiters
 }
@@ -74,7 +75,7 @@ func New(config Config) (*API, error) {
 	if config.Server == nil {
 		return nil, errors.New("restapi: Server is nil")
 	}
-	a := &API{config: config, secrets: make(map[uint32][]token.Secret), log: config.Logger}
+	a := &API{config: config, secrets: make(map[uint32][]token.Secret), log: config.Logger, started: time.Now().Unix()}
 	for app, list := range config.Secrets {
 		if len(list) == 0 || slices.Contains(list, "") {
 			return nil, fmt.Errorf("restapi: app %d has no secret, or an empty one", app)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,7 @@ const (
 	// The service tries twice, at once, and waits for so long each time.
 	askTries = 2
 	askTime  = 2500 * time.Millisecond
-	// maxAsking is how many questions of all apps are under way. Others wait for their turn, in the same time.
+	// maxAsking is how many questions of an app are under way. Others wait for their turn, in the same time.
 	maxAsking = 256
 )
 
@@ -36,6 +37,12 @@ type Verdict struct {
 	Reason     string   `json:"reason"`       // for Refuse
 	NewPayload string   `json:"new_payload"`  // in place of the extended data; empty: it stays
 	NewMsgBody string   `json:"new_msg_body"` // in place of the body; empty: it stays
+}
+
+// An adviser is an app's server that is asked about messages.
+type adviser struct {
+	url  *url.URL
+	turn chan struct{} // has an element for each question that is under way
 }
 
 // Asks reports whether an app's server is asked before messages are sent.
@@ -65,15 +72,15 @@ func (s *Sender) ask(ctx context.Context, app uint32, fields Fields) (Verdict, e
 	ctx, cancel := context.WithTimeout(ctx, askTries*askTime)
 	defer cancel()
 	select {
-	case s.asking <- struct{}{}:
-		defer func() { <-s.asking }()
+	case s.asks[app].turn <- struct{}{}:
+		defer func() { <-s.asks[app].turn }()
 	case <-ctx.Done():
 		return Verdict{}, errors.New("too many others wait for an answer")
 	}
 	body := s.payload(c)
 	for range askTries {
 		var v Verdict
-		if v, err = s.askOnce(ctx, s.asks[app], body); err == nil || ctx.Err() != nil {
+		if v, err = s.askOnce(ctx, s.asks[app].url, body); err == nil || ctx.Err() != nil {
 			return v, err
 		}
 	}
@@ -87,7 +94,7 @@ func (s *Sender) askOnce(ctx context.Context, u *url.URL, body []byte) (v Verdic
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(answer, &v); err != nil {
+	if err := json.Unmarshal(answer, &v); err != nil || !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
 		return v, errors.New("the answer is no object of JSON with a result")
 	}
 	return v, nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -90,10 +91,10 @@ func TestModeration(t *testing.T) {
 		"another text":   {`{"result":1,"new_msg_body":"**"}`, nil, "", "**+extra", "**+extra", "0"},
 		"another extra":  {`{"result":0,"new_payload":"checked"}`, nil, "", "hi+checked", "hi+checked", "0"},
 		"both":           {`{"result":0,"new_payload":"checked","new_msg_body":"**"}`, nil, "", "**+checked", "**+checked", "0"},
-		"too long": {`{"result":1,"new_msg_body":"` + strings.Repeat("x", 3000) + `"}`, zim.ErrMessageAuditCustomSentRejected, "too large",
-			"hi+extra", "", "660500010"},
-		"too much extra": {`{"result":1,"new_payload":"` + strings.Repeat("x", 3000) + `"}`, zim.ErrMessageAuditCustomSentRejected, "too large",
-			"hi+extra", "", "660500010"},
+		"too long": {`{"result":1,"new_msg_body":"` + strings.Repeat("x", 3000) + `"}`, zim.ErrMessageAuditCustomSentRejected,
+			"made of it: the text has 3000 bytes, the limit is 2048", "hi+extra", "", "660500010"},
+		"too much extra": {`{"result":1,"new_msg_body":"ho","new_payload":"` + strings.Repeat("x", 3000) + `"}`, zim.ErrMessageAuditCustomSentRejected,
+			"made of it: the extended data has 3000 bytes", "hi+extra", "", "660500010"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -114,8 +115,9 @@ func TestModeration(t *testing.T) {
 				if sent := lines([]*zim.Message{m}); sent[0] != tt.sent {
 					t.Errorf("the sender has %q, want %q", sent[0], tt.sent)
 				}
-				told := rc.told("send_msg", "send_result")
-				same(t, told, tt.told)
+				told := rc.told("send_msg", "send_result", "msg_body", "payload")
+				body, payload, _ := strings.Cut(tt.sent, "+")
+				same(t, told, tt.told+" "+body+" "+payload)
 				if tt.received == "" {
 					same(t, got())
 				} else {
@@ -165,6 +167,10 @@ func TestAskedAboutWhat(t *testing.T) {
 		try(&zim.TextMessage{Message: "hi"}, zim.Room("r"), nil, "before_send_msg 1 r 1 0 hi ", "send_msg 1 r 1 0 seen 0")
 		try(&zim.TextMessage{Message: "bad"}, zim.Room("r"), rejected, "before_send_msg 1 r 1 0 bad ", "send_msg 1 r 1 0 bad 660500010")
 		try(&zim.CustomMessage{Message: "c", SubType: 7}, zim.Peer("bob"), nil, "before_send_msg 0 bob 200 7 c ", "send_msg 0 bob 200 7 seen 0")
+		// What can't be said in other words is not sent as it was.
+		try(&zim.MultipleMessage{MessageInfoList: []zim.Content{&zim.TextMessage{Message: "hi"}}}, zim.Peer("bob"), rejected,
+			`before_send_msg 0 bob 10 0 {"multi_msg":[{"callback_content":"hi","msg_type":1}]} `,
+			`send_msg 0 bob 10 0 {"multi_msg":[{"callback_content":"hi","msg_type":1}]} 660500010`)
 		try(&zim.BarrageMessage{Message: "bad"}, zim.Room("r"), nil)
 		try(&zim.CommandMessage{Message: []byte("bad")}, zim.Peer("bob"), nil)
 		same(t, got(), "seen+", "seen+", "7:seen+", "barrage bad+", "command bad+")
@@ -231,6 +237,7 @@ func TestUnanswered(t *testing.T) {
 		"fails, sent anyway":   {fail, true, 0, 2, nil},
 		"says something else":  {func(*http.Request, callback) string { return "ok" }, false, 0, 2, zim.ErrMessageAuditCustomSentRejected},
 		"says something wrong": {func(*http.Request, callback) string { return `{"result":"1"}` }, false, 0, 2, zim.ErrMessageAuditCustomSentRejected},
+		"says null":            {func(*http.Request, callback) string { return "null" }, false, 0, 2, zim.ErrMessageAuditCustomSentRejected},
 		"says too much": {func(*http.Request, callback) string {
 			return `{"result":1,"reason":"` + strings.Repeat("x", 1<<17) + `"}`
 		}, false, 0, 2,
@@ -408,5 +415,91 @@ func TestRestartWhileAsking(t *testing.T) {
 		must(t, <-done)
 		time.Sleep(time.Minute)
 		same(t, got(), "hi+")
+	})
+}
+
+// An edit is asked about, too, or it would be a way around.
+func TestModeratedEdits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rc := moderator(func(_ *http.Request, c callback) string {
+			switch body := c.text("msg_body"); {
+			case strings.Contains(body, "spam"):
+				return `{"result":3,"reason":"no spam"}`
+			case strings.Contains(body, "secret"):
+				return `{"result":2}`
+			case strings.Contains(body, "darn"):
+				return `{"result":1,"new_msg_body":"d***","new_payload":"seen"}`
+			}
+			return `{"result":1}`
+		})
+		srv := start(t, rc, zimtest.Options{Webhook: moderated})
+		alice, bob := srv.Login(t, "alice"), srv.Login(t, "bob")
+		var edited []string
+		zim.On(bob, func(_ context.Context, e *zim.MessageEdited) { edited = append(edited, lines(e.MessageList)...) })
+		m, err := alice.SendMessage(t.Context(), &zim.TextMessage{Message: "hi"}, zim.Peer("bob"), nil)
+		must(t, err)
+		rc.told("")
+		edit := func(text string) (string, error) {
+			m, err := alice.EditMessage(t.Context(), m, zim.MessageEditConfig{Content: &zim.TextMessage{Message: text}})
+			if err != nil {
+				return "", err
+			}
+			return lines([]*zim.Message{m})[0], nil
+		}
+		for text, reason := range map[string]string{"spam": "no spam", "secret": "refused it"} {
+			if _, err := edit(text); !errors.Is(err, zim.ErrMessageAuditCustomSentRejected) || !strings.Contains(err.Error(), reason) {
+				t.Errorf("an edit to %q: %v", text, err)
+			}
+		}
+		same(t, rc.told("send_msg", "msg_body"))
+		for text, want := range map[string]string{"ho": "ho+", "darn": "d***+seen"} {
+			if got, err := edit(text); err != nil || got != want {
+				t.Errorf("an edit to %q: %q, %v; want %q", text, got, err, want)
+			}
+		}
+		synctest.Wait()
+		if slices.Sort(edited); !slices.Equal(edited, []string{"d***+seen", "ho+"}) {
+			t.Errorf("bob saw %q", edited)
+		}
+		if n := len(rc.all(webhook.BeforeSendMsg)); n != 2 {
+			t.Errorf("it was asked about %d edits since", n)
+		}
+	})
+}
+
+// One app's server that hangs costs another app nothing.
+func TestAppsAreAskedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // else nobody notices that the client is gone
+			if r.URL.Path == "/hangs" {
+				<-r.Context().Done()
+			}
+			io.WriteString(w, `{"result":1}`)
+		})
+		var other *webhook.Sender
+		zimtest.NewServer(t, &zimtest.Options{Callbacks: hook, Webhook: func(c *webhook.Config) {
+			two := *c
+			two.Apps = []webhook.App{
+				{ID: 1, Secret: zimtest.CallbackSecret, URLs: map[string]string{webhook.BeforeSendMsg: "http://localhost/hangs"}},
+				{ID: zimtest.AppID, Secret: zimtest.CallbackSecret, URLs: map[string]string{webhook.BeforeSendMsg: zimtest.CallbackURL}},
+			}
+			var err error
+			other, err = webhook.New(two)
+			must(t, err)
+		}})
+		defer other.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var asking sync.WaitGroup
+		for range 1000 {
+			asking.Go(func() { other.Ask(ctx, 1, webhook.Fields{}) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		if v, err := other.Ask(ctx, zimtest.AppID, webhook.Fields{}); err != nil || v.Result != webhook.Send || time.Since(began) > 0 {
+			t.Errorf("after %v: %+v, %v", time.Since(began), v, err)
+		}
+		cancel()
+		asking.Wait()
 	})
 }

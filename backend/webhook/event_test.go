@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,13 +97,22 @@ func TestServerMessages(t *testing.T) {
 		}
 		ask("SendPeerMessage", `{"FromUserId":"alice","ToUserId":["bob","carol"],"MessageType":1,"Priority":2,"MessageBody":{"Message":"hi"}}`)
 		time.Sleep(time.Second)
-		for _, c := range rc.all("") {
-			entry := `[{"MsgId":"` + c.text("msg_id") + `","MsgSeq":` + c.text("msg_seq") + `,"UserId":"`
-			if got := c.text("user_list"); got != entry+`bob"}]` && got != entry+`carol"}]` {
-				t.Errorf("user_list %s, want %s...", got, entry)
-			}
+		list := rc.all("send_msg")
+		if len(list) != 1 || list[0].text("conv_id") != "" || list[0].text("msg_id") != "" || list[0].text("msg_seq") != "0" || list[0].text("source") != "1" {
+			t.Fatalf("told %v", list)
 		}
-		same(t, rc.told("", "event", "from_user_id", "conv_id", "source", "msg_body"), "send_msg alice  1 hi", "send_msg alice  1 hi")
+		if users := regexp.MustCompile(`"MsgId":"[0-9]{18,19}"`).ReplaceAllString(list[0].text("user_list"), `"MsgId":"N"`); users !=
+			`[{"MsgId":"N","MsgSeq":1,"UserId":"bob"},{"MsgId":"N","MsgSeq":1,"UserId":"carol"}]` {
+			t.Errorf("user_list %s", users)
+		}
+		rc.told("")
+
+		// One of several is told of as if it were alone, and those who get nothing on their own.
+		ask("SendPeerMessage", `{"FromUserId":"alice","ToUserId":["bob","nobody"],"MessageType":1,"Priority":2,"MessageBody":{"Message":"ho"}}`)
+		told := rc.told("", "conv_id", "msg_seq", "msg_body", "send_result")
+		if slices.Sort(told); !slices.Equal(told, []string{" 0 ho 660700015", " 2 ho 0"}) {
+			t.Errorf("told %q", told)
+		}
 
 		// What was said of files is told as it was said, and not as clients say it.
 		image := `{"Uid":"1","Origin":{"Url":"https://files.example/a.png","Width":2,"Height":1},"FileName":"a.png"}`

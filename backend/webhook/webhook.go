@@ -1,7 +1,8 @@
 // Package webhook sends the documented callbacks: it tells an app's server what happens, as signed POST requests to its URLs.
 //
 // What is to be told is in the backend's store, written in the transaction of what it tells, and stays there until the app's server has taken
-// it, which is any 2xx answer: a restart loses nothing. So a callback comes at least once, and may come again; all tries have the same nonce.
+// it, which is any 2xx answer: a restart loses nothing. So a callback may come again; all tries have the same nonce. After six tries
+// it is given up, and can be replayed.
 // Nothing is promised of the order.
 package webhook
 
@@ -114,8 +115,7 @@ type Sender struct {
 	lanes   []*lane
 	byKey   map[key]*lane // immutable
 
-	asks   map[uint32]*url.URL // immutable; whom to ask before a message is sent, by app
-	asking chan struct{}       // has an element for each question that is under way
+	asks map[uint32]*adviser // immutable; by app
 
 	dirty map[*lane]bool // those with something new in this transaction; of the store's goroutine
 
@@ -157,7 +157,7 @@ func New(config Config) (*Sender, error) {
 	s := &Sender{
 		config: config, log: config.Logger, client: newClient(&config), bodies: msgbody.Maker{FileURL: config.FileURL},
 		secrets: make(map[uint32]token.Secret), byKey: make(map[key]*lane), dirty: make(map[*lane]bool),
-		chance: rand.New(rand.NewPCG(config.Quirks.Seed, 0)), asks: make(map[uint32]*url.URL), asking: make(chan struct{}, maxAsking), asked: make(chan struct{}, 1), ended: make(chan struct{}),
+		chance: rand.New(rand.NewPCG(config.Quirks.Seed, 0)), asks: make(map[uint32]*adviser), asked: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	for _, app := range config.Apps {
 		if err := s.addApp(app); err != nil {
@@ -203,7 +203,7 @@ func (s *Sender) addApp(app App) error {
 			if err != nil {
 				return fmt.Errorf("the URL for %s: %w", event, err)
 			}
-			s.asks[app.ID] = u
+			s.asks[app.ID] = &adviser{u, make(chan struct{}, maxAsking)}
 			continue
 		}
 		l := lanes[raw]
