@@ -94,63 +94,63 @@ func parseObject(text string) (map[string]any, error) {
 }
 
 func parseJSON(text string) (any, error) {
+	pairs, ok := survey(text)
+	if !ok {
+		return nil, errSyntax
+	}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
-	left := maxValues
-	v, err := parseValue(d, 0, &left)
-	if err != nil {
+	var v any
+	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errSyntax
+	if _, err := d.Token(); err != io.EOF || pairsOf(v) != pairs {
+		return nil, errSyntax // something follows, or a key was there twice
 	}
 	return v, nil
 }
 
-// parseValue reads a value of up to that many values.
-func parseValue(d *json.Decoder, depth int, left *int) (any, error) {
-	if *left--; *left < 0 {
-		return nil, errSyntax
-	}
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return t, nil
-	}
-	if depth >= maxDepth {
-		return nil, errSyntax
-	}
-	if open == '[' {
-		var list []any
-		for d.More() {
-			v, err := parseValue(d, depth+1, left)
-			if err != nil {
-				return nil, err
+// survey counts the keys with a value in a text of JSON, and reports whether it is worth decoding: not too deep, and with not too many values. Of
+// what is no JSON it says nothing.
+func survey(text string) (pairs int, ok bool) {
+	depth, values, quoted := 0, 1, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == ':':
+			pairs++
+		case c == ',':
+			values++
+		case c == '{' || c == '[':
+			values++
+			if depth++; depth > maxDepth {
+				return 0, false
 			}
-			list = append(list, v)
-		}
-		_, err := d.Token()
-		return list, err
-	}
-	m := make(map[string]any)
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := key.(string)
-		if _, twice := m[name]; twice {
-			return nil, errSyntax
-		}
-		if m[name], err = parseValue(d, depth+1, left); err != nil {
-			return nil, err
+		case c == '}' || c == ']':
+			depth--
 		}
 	}
-	_, err = d.Token()
-	return m, err
+	return pairs, values <= maxValues
+}
+
+// pairsOf counts the keys with a value in what was decoded, where each is there once.
+func pairsOf(v any) (pairs int) {
+	switch v := v.(type) {
+	case map[string]any:
+		pairs = len(v)
+		for _, e := range v {
+			pairs += pairsOf(e)
+		}
+	case []any:
+		for _, e := range v {
+			pairs += pairsOf(e)
+		}
+	}
+	return pairs
 }
 
 func (f *fields) fail(key string) {
