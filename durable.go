@@ -24,8 +24,6 @@ const (
 	maxDurableAge = 24 * time.Hour
 )
 
-var errOutboxInUse = errors.New("another process or ZIM uses the directory")
-
 // durables are the durable messages of a user: those that are in files. They belong to the ZIM and the user, like the feed. One session at
 // a time has them, and puts them into its lanes.
 type durables struct {

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zim-go/zim/internal/dirlock"
 	"github.com/zim-go/zim/wire"
 )
 
@@ -54,12 +55,12 @@ func (d *outboxDir) claim() error {
 	}
 	err := os.MkdirAll(d.path, 0o700)
 	if err == nil {
-		err = syncDir(filepath.Dir(d.path))
+		err = dirlock.Sync(filepath.Dir(d.path))
 	}
 	if err != nil {
 		return err
 	}
-	if d.lock, err = lockFile(filepath.Join(d.path, "lock")); err != nil {
+	if d.lock, err = dirlock.Lock(filepath.Join(d.path, "lock")); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(d.path)
@@ -136,7 +137,7 @@ func (d *outboxDir) write(name string, data []byte) error {
 		err = os.Rename(temp, path)
 	}
 	if err == nil {
-		if err = syncDir(d.path); err != nil {
+		if err = dirlock.Sync(d.path); err != nil {
 			temp = path
 		}
 	}

@@ -116,7 +116,7 @@ func TestOneZIMHasTheOutbox(t *testing.T) {
 		ignoring(ft)
 		a.durable(t, zim.Peer("bob"), "1")
 		err := b.Login(t.Context(), "alice", &zim.LoginConfig{Token: "04"})
-		if !errors.Is(err, zim.ErrDatabaseOpenDatabaseError) || !strings.Contains(err.Error(), "another process or ZIM uses the directory") {
+		if !errors.Is(err, zim.ErrDatabaseOpenDatabaseError) || !strings.Contains(err.Error(), "another process, ZIM or Service uses the directory") {
 			t.Errorf("while another ZIM has it: got %v", err)
 		}
 		synctest.Wait()
