@@ -1,10 +1,12 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -21,18 +23,24 @@ const (
 	// The service tries again after 2, 4, 8, 16 and 32 seconds, whatever it is told.
 	retryAfter = 2
 
+	beforeSend = "before_send_msg" // the event that wants a verdict
+
 	maxNames = 100 // of events that are counted one by one
 )
 
 // eventState is what a Service has for callbacks. The zero value is ready.
 type eventState struct {
-	once    sync.Once
-	inbox   *inbox // set by once
-	replays replays
-	counts  counts
+	counts counts
+
+	opening     sync.Mutex
+	inbox       *inbox    // guarded by opening; immutable once there is one
+	unusable    error     // guarded by opening; why Dir can't be used
+	closedUntil time.Time // guarded by opening; when that is tried again
 
 	mu      sync.Mutex
 	told    time.Time     // guarded by mu; when it was logged that there is no room
+	warned  time.Time     // guarded by mu; when it was logged that something could not be written
+	alarmed bool          // guarded by mu; that was that the disk can't be trusted
 	closed  bool          // guarded by mu
 	running int           // guarded by mu; handlers of OnModeration
 	idle    chan struct{} // guarded by mu; closed when none runs; nil unless somebody waits
@@ -40,7 +48,7 @@ type eventState struct {
 
 // counts are of what became of callbacks.
 type counts struct {
-	taken, repeated, refused, full, failed, dropped, undecided atomic.Int64
+	taken, repeated, refused, full, unwritten, failed, dropped, undecided atomic.Int64
 
 	mu    sync.Mutex
 	names map[string]int64 // guarded by mu; of events without a counterpart
@@ -52,6 +60,7 @@ type CallbackCounts struct {
 	Repeated  int64 // signed and answered before
 	Refused   int64 // malformed, or not signed as they must be
 	Full      int64 // answered 503: a user's queue had no room. They may be lost if that goes on for a minute
+	Unwritten int64 // answered 503: Dir could not be used, or not be written to. They, too, may be lost if that goes on for a minute
 	Failed    int64 // told of a message that was not sent
 	Dropped   int64 // what was in rooms, or for users who stayed away for 10 minutes, and was queued for nobody
 	Undecided int64 // got the DefaultVerdict because OnModeration did not decide
@@ -64,8 +73,8 @@ func (s *Service) CallbackCounts() CallbackCounts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return CallbackCounts{
-		Taken: c.taken.Load(), Repeated: c.repeated.Load(), Refused: c.refused.Load(), Full: c.full.Load(), Failed: c.failed.Load(),
-		Dropped: c.dropped.Load(), Undecided: c.undecided.Load(), Unhandled: maps.Clone(c.names),
+		Taken: c.taken.Load(), Repeated: c.repeated.Load(), Refused: c.refused.Load(), Full: c.full.Load(),
+		Unwritten: c.unwritten.Load(), Failed: c.failed.Load(), Dropped: c.dropped.Load(), Undecided: c.undecided.Load(), Unhandled: maps.Clone(c.names),
 	}
 }
 
@@ -94,6 +103,12 @@ func (e *eventState) begin(limit int) bool {
 	return true
 }
 
+func (e *eventState) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
 func (e *eventState) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -105,8 +120,15 @@ func (e *eventState) end() {
 
 // Shutdown stops to take callbacks, which are answered 503 from then on, and waits until the handlers of OnModeration returned, or until
 // ctx ends, whose error it returns. It does not wait for ServeHTTP: [http.Server.Shutdown] does. ZIMs are not touched.
+//
+// Then it closes what Dir has, and another Service may have Dir. It returns the error of what could not be written then. ZIMs that still run go on in memory:
+// what they handle from then on comes again to the next program. So Destroy them first.
 func (s *Service) Shutdown(ctx context.Context) error {
-	e := &s.events
+	return cmp.Or(s.events.wait(ctx), s.closeInbox())
+}
+
+// wait closes what callbacks come in by, and waits until no handler of OnModeration runs.
+func (e *eventState) wait(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true
 	if e.running == 0 {
@@ -148,10 +170,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusBadRequest)
 		return
 	}
-	s.events.mu.Lock()
-	closed := s.events.closed
-	s.events.mu.Unlock()
-	if s.CallbackSecret == "" || closed {
+	if s.CallbackSecret == "" || s.events.isClosed() {
 		unavailable(w)
 		return
 	}
@@ -160,12 +179,19 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusUnauthorized)
 		return
 	}
-	c := &callback{fields: f, s: s, in: s.inbox(), now: now}
+	in, err := s.openInbox()
+	if err != nil {
+		s.events.counts.unwritten.Add(1)
+		s.unwritten(err)
+		unavailable(w)
+		return
+	}
+	c, sum := &callback{fields: f, s: s, in: in, now: now}, sha256.Sum256(body)
 	for {
-		state, answer, running, tell := s.events.replays.begin(d, sha256.Sum256(body), now)
+		state, answer, running, tell := in.replays.begin(d, sum, now)
 		switch state {
 		case replayRun:
-			c.run(w, r, d)
+			c.run(w, r, d, sum)
 		case replayTaken:
 			s.events.counts.repeated.Add(1)
 			reply(w, answer)
@@ -189,11 +215,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // run does what a callback says, and answers.
-func (c *callback) run(w http.ResponseWriter, r *http.Request, d digest) {
+func (c *callback) run(w http.ResponseWriter, r *http.Request, d digest, body [32]byte) {
+	defer c.in.replays.end(d)
 	var answer []byte
-	err := errors.New("cloud: panicked")
-	defer func() { c.s.events.replays.end(d, err == nil, answer) }()
-	if c.name == "before_send_msg" {
+	var err error
+	if c.name == beforeSend {
 		answer, err = c.moderate(r.Context())
 	} else if err = c.take(); errors.Is(err, errNoCounterpart) {
 		if c.s.events.counts.unhandled(c.name) {
@@ -201,12 +227,18 @@ func (c *callback) run(w http.ResponseWriter, r *http.Request, d digest) {
 		}
 		err = nil
 	}
-	switch {
+	switch err = c.keep(d, body, answer, err); {
 	case err == nil:
 		c.s.events.counts.taken.Add(1)
 		reply(w, answer)
 	case errors.Is(err, errFull):
 		c.s.full(w, c.name, c.now)
+	case errors.Is(err, errUnwritten), errors.Is(err, errUntrusted):
+		c.s.events.counts.unwritten.Add(1)
+		c.s.unwritten(err)
+		unavailable(w)
+	case errors.Is(err, errClosed):
+		unavailable(w)
 	default:
 		c.s.refuse(w, http.StatusBadRequest)
 	}
@@ -266,6 +298,24 @@ func (s *Service) full(w http.ResponseWriter, event string, now time.Time) {
 		s.log().Warn("cloud: there is no room for callbacks, they have to come again", "event", event, "so far", n)
 	}
 	unavailable(w)
+}
+
+// unwritten tells once a minute that something could not be written, and at once that the disk can't be trusted any more.
+func (s *Service) unwritten(err error) {
+	level, alarm := slog.LevelWarn, errors.Is(err, errUntrusted)
+	if alarm {
+		level = slog.LevelError
+	}
+	e, now := &s.events, time.Now()
+	e.mu.Lock()
+	tell := now.Sub(e.warned) >= time.Minute || alarm && !e.alarmed
+	if tell {
+		e.warned, e.alarmed = now, alarm
+	}
+	e.mu.Unlock()
+	if tell {
+		s.log().Log(context.Background(), level, "cloud: callbacks can't be written, they have to come again", "err", err, "so far", e.counts.unwritten.Load())
+	}
 }
 
 func unavailable(w http.ResponseWriter) {

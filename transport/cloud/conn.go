@@ -25,6 +25,7 @@ const queueTime = 25 * time.Second
 // A conn is one user's attachment. Nothing is open: requests are HTTP requests of the Service, and events come from its inbox.
 type conn struct {
 	s      *Service
+	in     *inbox
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	ready  chan struct{} // closed when user and stream are there
@@ -48,9 +49,9 @@ type startedReq struct {
 	at   time.Time
 }
 
-func newConn(s *Service) *conn {
+func newConn(s *Service, in *inbox) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &conn{s: s, ctx: ctx, cancel: cancel, ready: make(chan struct{})}
+	return &conn{s: s, in: in, ctx: ctx, cancel: cancel, ready: make(chan struct{})}
 }
 
 // Close implements [transport.Conn].

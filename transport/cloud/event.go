@@ -46,15 +46,19 @@ var errFull = errors.New("cloud: the queue of a user is full")
 // A callback is one under way.
 type callback struct {
 	*fields
-	s   *Service
-	in  *inbox
-	now time.Time
+	s        *Service
+	in       *inbox
+	now      time.Time
+	failures int // of the log, before it was taken
 }
 
 // take puts what a callback tells into the feeds of those whom it concerns. Its error is errFull, errNoCounterpart, or says what is malformed.
 func (c *callback) take() error {
 	c.in.mu.Lock()
 	c.in.sweep(c.now)
+	if c.in.log != nil {
+		c.failures = c.in.log.failures
+	}
 	c.in.mu.Unlock()
 	switch c.name {
 	case "send_msg", "bot_msg":
@@ -191,15 +195,13 @@ func (c *callback) putMessage(b *box, m *wire.Message, saying key, id, seq int64
 	}
 	name := nameOf(id)
 	event := &wire.Event{Message: own}
-	known := b.keys.has(name, c.now)
-	if known {
+	keys := []key{keyOf("said", string(name[:]), string(saying[:]))}
+	if b.keys.has(name, c.now) {
 		event = &wire.Event{Edited: own}
+	} else {
+		keys = append(keys, name)
 	}
-	r := c.in.put(b, keyOf("said", string(name[:]), string(saying[:])), event, c.now)
-	if r == putDone && !known {
-		b.keys.push(name, struct{}{}, c.now)
-	}
-	return r
+	return c.in.put(b, keys, event, c.now)
 }
 
 // nameOf is the key of a message, whatever it says.
@@ -276,7 +278,7 @@ func (c *callback) tell(g *groupChange) error {
 			concerned[b] = true
 		}
 	}
-	k := c.key(g.info.GroupId, g.users)
+	k := []key{c.key(g.info.GroupId, g.users)}
 	full := false
 	for b, own := range concerned {
 		w := &wire.GroupChange{Group: g.info, MemberState: g.state, MemberEvent: g.member, Members: g.members}

@@ -1,6 +1,13 @@
 package cloud
 
 import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zim-go/zim/token"
 )
 
@@ -71,4 +78,97 @@ func (s *Service) Buckets() int {
 	s.calls.limits.mu.Lock()
 	defer s.calls.limits.mu.Unlock()
 	return len(s.calls.limits.buckets)
+}
+
+// inbox returns the Service's inbox, which must be usable.
+func (s *Service) inbox() *inbox {
+	in, err := s.openInbox()
+	if err != nil {
+		panic(err)
+	}
+	return in
+}
+
+// Replace has a disk's writes and syncs done by others, from the next one on; nil stands for the system's.
+func (s *Service) Replace(write func(f *os.File, b []byte, at int64) (int, error), sync func(f *os.File) error) {
+	l := s.inbox().log
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	l.disk = disk{(*os.File).WriteAt, (*os.File).Sync}
+	if write != nil {
+		l.disk.write = write
+	}
+	if sync != nil {
+		l.disk.sync = sync
+	}
+}
+
+// Flush writes what waits for the next flush.
+func (s *Service) Flush() error {
+	in := s.inbox()
+	in.log.turn <- struct{}{}
+	defer func() { <-in.log.turn }()
+	return in.flush()
+}
+
+// Dump returns what a log is about, in lines.
+func (s *Service) Dump() []string { return s.inbox().dump() }
+
+// ReadLog returns what is in a log, in lines.
+func ReadLog(log []byte) ([]string, error) {
+	in := newInbox(new(counts))
+	now := time.Now()
+	err := readLog(log, func(r *record) error { return in.restore(r, now) })
+	return in.dump(), err
+}
+
+// WriteAnew returns another log that has the same.
+func WriteAnew(log []byte) ([]byte, error) {
+	in := newInbox(new(counts))
+	now := time.Now()
+	if err := readLog(log, func(r *record) error { return in.restore(r, now) }); err != nil {
+		return nil, err
+	}
+	anew := in.state(newBundle())
+	sealFrame(anew[logHeaderSize:], [logMarkSize]byte{1})
+	sealHeader(anew, [logMarkSize]byte{1})
+	return anew, nil
+}
+
+// NewLog returns a log with one frame that a sync brought.
+func NewLog(body []byte) []byte {
+	log := make([]byte, logHeaderSize, logHeaderSize+frameHeaderSize+len(body))
+	sealHeader(log, [logMarkSize]byte{1})
+	frame := append(make([]byte, frameHeaderSize), body...)
+	sealFrame(frame, [logMarkSize]byte{1})
+	return append(log, frame...)
+}
+
+const (
+	LogHeaderSize   = logHeaderSize
+	FrameHeaderSize = frameHeaderSize
+)
+
+func (in *inbox) dump() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := time.Now()
+	lines := []string{fmt.Sprintf("%d bytes", in.bytes)}
+	for _, b := range in.boxes {
+		lines = append(lines, fmt.Sprintf("%q: epoch %d, done %d, last %d, pending %d, %d bytes", b.userID, b.epoch, b.done, b.last, b.pending, b.bytes))
+		for i, w := range b.events {
+			data, err := proto.MarshalOptions{Deterministic: true}.Marshal(w.event)
+			lines = append(lines, fmt.Sprintf("%q: event %d: %x %v", b.userID, i, data, err))
+		}
+		b.keys.expire(now)
+		for k := range b.keys.values {
+			lines = append(lines, fmt.Sprintf("%q: key %x", b.userID, k))
+		}
+		for id := range b.groups {
+			lines = append(lines, fmt.Sprintf("%q: in %q, which has it: %v", b.userID, id, in.groups[id][b]))
+		}
+	}
+	in.replays.each(now, func(r record) { lines = append(lines, fmt.Sprintf("callback %x: %q", r.id, r.data)) })
+	slices.Sort(lines)
+	return lines
 }

@@ -48,6 +48,9 @@ type inbox struct {
 	swept  time.Time                   // guarded by mu
 	number int64                       // guarded by mu; of the last change in a room
 	counts *counts
+
+	replays replays
+	log     *inboxLog // immutable once the inbox is in use; nil if it is in memory only
 }
 
 // A box is the feed of one user. Its fields are guarded by inbox.mu.
@@ -57,6 +60,7 @@ type box struct {
 	done    uint64 // the last event whose handlers returned, in all of the user's ZIMs
 	last    uint64 // the last event
 	events  []waiting
+	pending int // events behind the last one that wait for the disk
 	bytes   int
 	streams []*stream
 	left    time.Time // when there was a stream for the last time
@@ -103,31 +107,42 @@ func newInbox(c *counts) *inbox {
 	}
 }
 
-// inbox returns the Service's inbox.
-func (s *Service) inbox() *inbox {
-	s.events.once.Do(func() { s.events.inbox = newInbox(&s.events.counts) })
-	return s.events.inbox
-}
-
 // attach makes a stream of userID's events: one per Conn, once it has logged in. From the first one on, the user's events are kept.
+//
+// If there is a log, a new box is in it, unless that fails: the log is told of it by the next that is written then.
 func (in *inbox) attach(userID string) *stream {
 	in.mu.Lock()
-	defer in.mu.Unlock()
 	in.sweep(time.Now())
 	b := in.boxes[userID]
+	var written *bundle
 	if b == nil {
-		b = &box{userID: userID, keys: newRecent[key, struct{}](keepKeys, maxKeys), groups: make(map[string]bool)}
 		var random [8]byte
 		rand.Read(random[:])
-		b.epoch = binary.BigEndian.Uint64(random[:]) | 1 // zero would look unset
-		in.boxes[userID] = b
+		b = in.newBox(userID, binary.BigEndian.Uint64(random[:])|1) // zero would look unset
+		in.note(b, record{kind: recordUser, n: b.epoch})
+		if in.log != nil && !in.log.open.empty() {
+			written = in.log.open
+		}
 	}
 	// What is there already is asked for: positions tells of it.
 	st := &stream{
 		in: in, box: b, done: b.done, sent: b.last, rooms: make(map[string]bool), wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	b.streams = append(b.streams, st)
+	in.mu.Unlock()
+	if written != nil {
+		if err := in.commit(written); err != nil {
+			in.log.tell(err)
+		}
+	}
 	return st
+}
+
+// The caller holds mu.
+func (in *inbox) newBox(userID string, epoch uint64) *box {
+	b := &box{userID: userID, epoch: epoch, keys: newRecent[key, struct{}](keepKeys, maxKeys), groups: make(map[string]bool)}
+	in.boxes[userID] = b
+	return b
 }
 
 // sweep forgets those who have been away for long. The caller holds mu.
@@ -136,16 +151,22 @@ func (in *inbox) sweep(now time.Time) {
 		return
 	}
 	in.swept = now
-	for userID, b := range in.boxes {
-		if len(b.streams) > 0 || now.Sub(b.left) < keepAway {
+	for _, b := range in.boxes {
+		if len(b.streams) > 0 || b.pending > 0 || now.Sub(b.left) < keepAway {
 			continue
 		}
-		in.bytes -= b.bytes
 		in.counts.dropped.Add(int64(len(b.events)))
-		delete(in.boxes, userID)
-		for id := range b.groups {
-			in.unfollow(b, id)
-		}
+		in.note(b, record{kind: recordGone})
+		in.remove(b)
+	}
+}
+
+// The caller holds mu.
+func (in *inbox) remove(b *box) {
+	in.bytes -= b.bytes
+	delete(in.boxes, b.userID)
+	for id := range b.groups {
+		in.part(b, id)
 	}
 }
 
@@ -161,6 +182,22 @@ func (st *stream) followGroups(ids ...string) {
 
 // The caller holds mu.
 func (in *inbox) follow(b *box, groupID string) {
+	if !b.groups[groupID] {
+		in.note(b, record{kind: recordFollow, id: groupID})
+		in.join(b, groupID)
+	}
+}
+
+// The caller holds mu.
+func (in *inbox) unfollow(b *box, groupID string) {
+	if b.groups[groupID] {
+		in.note(b, record{kind: recordUnfollow, id: groupID})
+		in.part(b, groupID)
+	}
+}
+
+// The caller holds mu.
+func (in *inbox) join(b *box, groupID string) {
 	b.groups[groupID] = true
 	if in.groups[groupID] == nil {
 		in.groups[groupID] = make(map[*box]bool)
@@ -176,7 +213,7 @@ func (st *stream) leaveGroup(id string) {
 }
 
 // The caller holds mu.
-func (in *inbox) unfollow(b *box, groupID string) {
+func (in *inbox) part(b *box, groupID string) {
 	delete(b.groups, groupID)
 	if delete(in.groups[groupID], b); len(in.groups[groupID]) == 0 {
 		delete(in.groups, groupID)
@@ -229,24 +266,40 @@ const (
 	putFull
 )
 
-// put appends an event, unless k says that it came before. The caller holds mu.
-func (in *inbox) put(b *box, k key, e *wire.Event, now time.Time) result {
-	if b.keys.has(k, now) {
+// costOf is what it costs to keep an event.
+func costOf(e *wire.Event) int { return proto.Size(e) + 64 }
+
+// put appends an event that is known by keys, unless the first of them says that it came before. If there is a log, the event has its number, and is
+// there once the open bundle is written. The caller holds mu.
+func (in *inbox) put(b *box, keys []key, e *wire.Event, now time.Time) result {
+	if b.keys.has(keys[0], now) {
 		return putAgain
 	}
-	n := proto.Size(e) + 64 // what it costs to keep one
-	if len(b.events) >= maxWaiting || b.bytes+n > maxWaitingBytes || in.bytes+n > maxTotalBytes {
+	w := waiting{e, costOf(e)}
+	if len(b.events)+b.pending >= maxWaiting || b.bytes+w.bytes > maxWaitingBytes || in.bytes+w.bytes > maxTotalBytes {
 		return putFull
 	}
-	b.keys.push(k, struct{}{}, now)
+	if in.log != nil && !in.log.put(b, keys, w, now) {
+		return putFull
+	}
+	for _, k := range keys {
+		b.keys.push(k, struct{}{}, now)
+	}
+	b.bytes += w.bytes
+	in.bytes += w.bytes
+	if in.log == nil {
+		b.deliver(w)
+	}
+	return putDone
+}
+
+// deliver makes an event one that is there. The caller holds mu.
+func (b *box) deliver(w waiting) {
 	b.last++
-	b.events = append(b.events, waiting{e, n})
-	b.bytes += n
-	in.bytes += n
+	b.events = append(b.events, w)
 	for _, st := range b.streams {
 		st.signal()
 	}
-	return putDone
 }
 
 // pass leaves a push that is in no feed. The caller holds mu.
@@ -359,7 +412,13 @@ func (in *inbox) forget(b *box) {
 	if len(b.streams) == 0 || all <= b.done {
 		return
 	}
-	b.done = all
+	in.note(b, record{kind: recordDone, n: all})
+	in.trim(b, all)
+}
+
+// trim lets go of the events up to one. The caller holds mu.
+func (in *inbox) trim(b *box, done uint64) {
+	b.done = done
 	n := uint64(len(b.events)) - (b.last - b.done)
 	for _, w := range b.events[:n] {
 		b.bytes -= w.bytes

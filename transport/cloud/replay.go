@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,6 +48,12 @@ func (r *recent[K, V]) push(key K, v V, now time.Time) {
 		r.forgetOldest()
 	}
 	r.add(key, v, now)
+}
+
+// remove forgets a key.
+func (r *recent[K, V]) remove(key K) {
+	delete(r.values, key)
+	r.order = slices.DeleteFunc(r.order, func(a aged[K]) bool { return a.key == key })
 }
 
 func (r *recent[K, V]) has(key K, now time.Time) bool {
@@ -110,25 +117,34 @@ func (rs *replays) begin(d digest, body [32]byte, now time.Time) (state replaySt
 		tell = !r.alarmed
 		r.alarmed = true
 		return replayForged, nil, nil, tell
-	case r.taken:
-		return replayTaken, r.answer, nil, false
 	case r.running != nil:
 		return replayWait, nil, r.running, false
+	case r.taken:
+		return replayTaken, r.answer, nil, false
 	}
 	r.running = make(chan struct{})
 	return replayRun, nil, nil, false
 }
 
-// end takes note of how a run ended. One that was not taken may come again.
-func (rs *replays) end(d digest, taken bool, answer []byte) {
+// mark takes note that the one that runs was taken, and unmark that it was not after all.
+func (rs *replays) mark(d digest, answer []byte) { rs.set(d, true, answer) }
+func (rs *replays) unmark(d digest)              { rs.set(d, false, nil) }
+
+func (rs *replays) set(d digest, taken bool, answer []byte) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.all.values[d]; r != nil {
+		r.taken, r.answer = taken, answer
+	}
+}
+
+// end takes note that a run ended. One that was not taken may come again.
+func (rs *replays) end(d digest) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	r := rs.all.values[d]
-	if r == nil {
+	if r == nil || r.running == nil {
 		return // it took longer than replayKeep, and nobody waits for what came again meanwhile
-	}
-	if taken && len(answer) <= maxKeptAnswer {
-		r.taken, r.answer = true, answer
 	}
 	close(r.running)
 	r.running = nil

@@ -122,6 +122,10 @@ type Service struct {
 	// DefaultVerdict is for messages about which OnModeration does not decide in time, or at all. Zero leaves them to the service's own moderation.
 	DefaultVerdict Verdict
 
+	// Dir is a directory of this Service's own, made if there is none, in which callbacks are kept until the handlers returned: see Restarts. One Service at a
+	// time has it, from the first Dial or callback until Shutdown, or the end of the process. Empty means that they are kept in memory.
+	Dir string
+
 	calls  callState
 	events eventState
 }
@@ -183,7 +187,8 @@ func (s *Service) log() *slog.Logger {
 	return s.Logger
 }
 
-// Dial implements [transport.Dialer]. It reaches nothing: the first request does. It fails with [transport.ErrMisconfigured].
+// Dial implements [transport.Dialer]. It reaches nothing: the first request does. The first one reads what Dir has. It fails with
+// [transport.ErrMisconfigured], also if Dir can't be used.
 func (s *Service) Dial(ctx context.Context) (transport.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -191,5 +196,9 @@ func (s *Service) Dial(ctx context.Context) (transport.Conn, error) {
 	if _, err := s.start(); err != nil {
 		return nil, err
 	}
-	return newConn(s), nil
+	in, err := s.openInbox()
+	if err != nil {
+		return nil, err
+	}
+	return newConn(s, in), nil
 }

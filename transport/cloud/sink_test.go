@@ -34,7 +34,11 @@ func (d *Sink) Drop() {
 
 // Dial implements [transport.Dialer].
 func (d *Sink) Dial(context.Context) (transport.Conn, error) {
-	c := &sinkConn{in: d.Service.inbox(), ready: make(chan struct{}), closed: make(chan struct{})}
+	in, err := d.Service.openInbox()
+	if err != nil {
+		return nil, err
+	}
+	c := &sinkConn{in: in, ready: make(chan struct{}), closed: make(chan struct{})}
 	d.mu.Lock()
 	d.conns = append(d.conns, c)
 	d.mu.Unlock()

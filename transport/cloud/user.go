@@ -40,7 +40,7 @@ func (c *conn) login(ctx context.Context, req *wire.LoginRequest) (*wire.Respons
 		c.mu.Unlock()
 		return nil, err
 	}
-	stream := c.s.inbox().attach(req.UserId)
+	stream := c.in.attach(req.UserId)
 	c.mu.Lock()
 	if c.ctx.Err() != nil {
 		c.mu.Unlock()
