@@ -1,10 +1,12 @@
 package cloud_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,6 +120,35 @@ func FuzzVerify(f *testing.F) {
 			want := naive(o, time.Unix(now, 0), current, previous)
 			if got := cloud.Verify(s, o.json(), time.Unix(now, 0)); got != want {
 				t.Errorf("%v at %d: got %v, want %v", o, now, got, want)
+			}
+		}
+	})
+}
+
+// Whatever is in a log: reading it ends, and what could be read is the same when it is written anew. b is a log, or the records of one.
+func FuzzLog(f *testing.F) {
+	whole := cloud.NewLog([]byte("\x01\x03bob\x00\x01\x00\x00"))
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Add(append(bytes.Clone(whole), whole[cloud.LogHeaderSize:]...))
+	f.Add(whole[cloud.LogHeaderSize+cloud.FrameHeaderSize:])
+	f.Add([]byte("\x01\x03bob\x00\x05\x07\x00\x06\x03bob\x01g\x00\x00\x00\x05\x03bob\x00\x07\x00\x00\x02\x03bob\x00\x00\x00\x00"))
+	f.Add([]byte("\x01\x03bob\x00\x05\x00\x00\x03\x03bob\x00\x01\x00\x00\x05\x03bob\x00\x01\x00\x00"))
+	f.Add([]byte("\x08\x00\x34" + strings.Repeat("x", 52) + "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02{}"))
+	f.Add([]byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, log := range [][]byte{b, cloud.NewLog(b)} {
+			got, err := cloud.ReadLog(log)
+			if err != nil {
+				continue
+			}
+			anew, err := cloud.WriteAnew(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := cloud.ReadLog(anew)
+			if err != nil || !slices.Equal(again, got) {
+				t.Errorf("got %q, %v when it was written anew, want %q", again, err, got)
 			}
 		}
 	})

@@ -184,3 +184,26 @@ func (r *Reader) Check(t *testing.T) {
 		t.Errorf("%d events, %d bytes are left, want none", len(r.st.box.events), in.bytes)
 	}
 }
+
+// Texts returns what the messages say that wait.
+func (r *Reader) Texts(t *testing.T) (texts []string) {
+	t.Helper()
+	for _, e := range r.st.sync(&wire.SyncRequest{}).GetSync().GetEvents().GetEvents() {
+		m := e.GetMessage()
+		if m == nil {
+			m = e.GetEdited()
+		}
+		content := new(wire.TextContent)
+		if err := proto.Unmarshal(m.GetContent(), content); err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, content.Message)
+	}
+	return texts
+}
+
+// Handle handles that many events more.
+func (r *Reader) Handle(n int) {
+	at, last := r.st.positions()
+	r.st.handled(&wire.Position{Epoch: at.Epoch, Seq: min(at.Seq+uint64(n), last.Seq)})
+}
