@@ -6,10 +6,12 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -28,8 +30,8 @@ import (
 
 const callbackSecret = token.Secret("callbacks of the benchmarks, 32 b")
 
-// startCloud starts a backend with the Server API, and a bot on it.
-func startCloud(b *testing.B) (service *cloud.Service, bot *zim.ZIM, url string) {
+// startCloud starts a backend with the Server API, and a bot on it, whose callbacks are kept in dir.
+func startCloud(b *testing.B, dir string) (service *cloud.Service, bot *zim.ZIM, url string) {
 	st, err := store.Open(filepath.Join(b.TempDir(), "zim.db"), store.Options{Relaxed: true})
 	if err != nil {
 		b.Fatal(err)
@@ -50,7 +52,7 @@ func startCloud(b *testing.B) (service *cloud.Service, bot *zim.ZIM, url string)
 		b.Fatal(err)
 	}
 	web := httptest.NewServer(api)
-	service = &cloud.Service{AppID: appID, ServerSecret: secret, CallbackSecret: callbackSecret, BaseURL: web.URL, NoLimits: true}
+	service = &cloud.Service{AppID: appID, ServerSecret: secret, CallbackSecret: callbackSecret, BaseURL: web.URL, NoLimits: true, Dir: dir}
 	bot, err = zim.New(zim.AppConfig{AppID: appID, Transport: service, Limits: zim.Limits{SendRate: -1}})
 	if err != nil {
 		b.Fatal(err)
@@ -60,6 +62,7 @@ func startCloud(b *testing.B) (service *cloud.Service, bot *zim.ZIM, url string)
 	}
 	b.Cleanup(func() {
 		bot.Destroy()
+		service.Shutdown(context.Background())
 		srv.Shutdown(context.Background())
 		web.Close()
 		st.Close()
@@ -69,7 +72,7 @@ func startCloud(b *testing.B) (service *cloud.Service, bot *zim.ZIM, url string)
 
 // BenchmarkCloudSend sends messages through the Server API, one after the other. The limit is a bare signed POST of the same, whose answer is decoded.
 func BenchmarkCloudSend(b *testing.B) {
-	_, bot, url := startCloud(b)
+	_, bot, url := startCloud(b, "")
 	text := strings.Repeat("abcdefghijklmnop", size/16)
 	nonce := 0
 	post := func() {
@@ -116,8 +119,13 @@ func BenchmarkCloudSend(b *testing.B) {
 }
 
 // BenchmarkCallbacks takes signed callbacks of messages to a bot. The limit is a handler that decodes the same JSON.
-func BenchmarkCallbacks(b *testing.B) {
-	service, bot, _ := startCloud(b)
+func BenchmarkCallbacks(b *testing.B) { benchmarkCallbacks(b, "") }
+
+// BenchmarkCallbacksKept is the same with a Service.Dir. The limit also writes and syncs each body.
+func BenchmarkCallbacksKept(b *testing.B) { benchmarkCallbacks(b, b.TempDir()) }
+
+func benchmarkCallbacks(b *testing.B, dir string) {
+	service, bot, _ := startCloud(b, dir)
 	bodies := make([][]byte, 1000+b.N)
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	for i := range bodies {
@@ -129,11 +137,23 @@ func BenchmarkCallbacks(b *testing.B) {
 			`"msg_type":1,"msg_body":"hello","msg_id":"%d","msg_seq":%d,"payload":"","msg_time":%s000,"send_result":0}`,
 			appID, nonce, now, hex.EncodeToString(sum[:]), 992670963100286976+i, i+1, now)
 	}
+	var file *os.File
+	if dir != "" {
+		var err error
+		if file, err = os.Create(filepath.Join(dir, "bodies")); err != nil {
+			b.Fatal(err)
+		}
+		defer file.Close()
+	}
 	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 256<<10))
 		var fields map[string]any
 		if err == nil {
 			err = json.Unmarshal(body, &fields)
+		}
+		if err == nil && file != nil {
+			_, err = file.Write(body)
+			err = errors.Join(err, file.Sync())
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
