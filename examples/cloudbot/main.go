@@ -5,7 +5,7 @@
 // starts a backend that has the same, sends the bot a few messages, and ends. With ZIM_SERVER_SECRET it is a bot on the real service, or on
 // the one at ZIM_BASE_URL:
 //
-//	ZIM_APP_ID=… ZIM_SERVER_SECRET=… ZIM_CALLBACK_SECRET=… ZIM_LISTEN=:8443 go run ./examples/cloudbot
+//	ZIM_APP_ID=… ZIM_SERVER_SECRET=… ZIM_CALLBACK_SECRET=… ZIM_CALLBACK_DIR=… ZIM_LISTEN=:8443 go run ./examples/cloudbot
 //
 // The service's callbacks must reach /zim/callback there, through something that speaks TLS.
 package main
@@ -54,21 +54,26 @@ func production(ctx context.Context) error {
 		AppID:          uint32(appID),
 		ServerSecret:   token.Secret(os.Getenv("ZIM_SERVER_SECRET")),
 		CallbackSecret: token.Secret(os.Getenv("ZIM_CALLBACK_SECRET")),
-		BaseURL:        os.Getenv("ZIM_BASE_URL"), // empty: the real service
+		BaseURL:        os.Getenv("ZIM_BASE_URL"),     // empty: the real service
+		Dir:            os.Getenv("ZIM_CALLBACK_DIR"), // empty: a restart forgets what was not answered
 	}
 	web := &http.Server{Addr: cmp.Or(os.Getenv("ZIM_LISTEN"), "127.0.0.1:8443"), Handler: callbacks(service), ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.ListenAndServe() }()
-	return run(ctx, service, func() error {
+	shutdown := func(what interface{ Shutdown(context.Context) error }) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return what.Shutdown(ctx)
+	}
+	err = run(ctx, service, func() error {
 		select {
 		case err := <-served:
 			return err
 		case <-ctx.Done():
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		return errors.Join(service.Shutdown(ctx), web.Shutdown(ctx))
+		return shutdown(web)
 	})
+	return errors.Join(err, shutdown(service)) // last, so that it knows what the bot has handled
 }
 
 func callbacks(service *cloud.Service) http.Handler {

@@ -32,10 +32,10 @@ const (
 type eventState struct {
 	counts counts
 
-	opening     sync.Mutex
-	inbox       *inbox    // guarded by opening; immutable once there is one
-	unusable    error     // guarded by opening; why Dir can't be used
-	closedUntil time.Time // guarded by opening; when that is tried again
+	opening  sync.Mutex
+	inbox    *inbox    // guarded by opening; immutable once there is one
+	unusable error     // guarded by opening; why Dir can't be used
+	retryAt  time.Time // guarded by opening; when that is tried again
 
 	mu      sync.Mutex
 	told    time.Time     // guarded by mu; when it was logged that there is no room
@@ -121,8 +121,8 @@ func (e *eventState) end() {
 // Shutdown stops to take callbacks, which are answered 503 from then on, and waits until the handlers of OnModeration returned, or until
 // ctx ends, whose error it returns. It does not wait for ServeHTTP: [http.Server.Shutdown] does. ZIMs are not touched.
 //
-// Then it closes what Dir has, and another Service may have Dir. It returns the error of what could not be written then. ZIMs that still run go on in memory:
-// what they handle from then on comes again to the next program. So Destroy them first.
+// Then it writes what is left and closes what Dir has, whose error it returns otherwise, and another Service may have Dir. ZIMs that still run go on
+// in memory: what they handle from then on comes again to the next program. So shut the HTTP server down first, then Destroy them, then call this.
 func (s *Service) Shutdown(ctx context.Context) error {
 	return cmp.Or(s.events.wait(ctx), s.closeInbox())
 }
@@ -150,9 +150,11 @@ func (e *eventState) wait(ctx context.Context) error {
 
 // ServeHTTP takes one callback. It answers 200 once the event is queued for all users of this process whom it concerns. These may be
 // none: what is for users who have not logged in through this Service is dropped, and so is what the SDK has no event for, as the service
-// would send it again in vain. A user's events are kept until they were handled, and for 10 minutes without a connection of that user.
+// would send it again in vain. A user's events are kept until they were handled, and for 10 minutes without a connection of that user. With a Dir, they
+// are on the disk before it answers.
 //
-// It answers 503 if a user has too much waiting, so that the service tries again; those who had room do not get it twice. Everything else
+// It answers 503 if a user has too much waiting, so that the service tries again; those who had room do not get it twice. It also does if Dir can't be
+// used or written to, but for what OnModeration decides. Everything else
 // is refused: 405 and 415 for what is no callback by its method and kind, 413 beyond 256 KiB, 408 for a body that takes longer than 10
 // seconds, 400 for one that can't be read, and 401 for one without a good signature of within 5 minutes of now.
 //

@@ -53,7 +53,7 @@ type inboxLog struct {
 	// These are guarded by inbox.mu.
 	open     *bundle
 	stale    bool  // records were lost with a bundle that failed: the log has to be written anew
-	failures int   // how many batches failed
+	failures int   // how many bundles failed
 	failure  error // how the last one did
 	closed   bool
 	flusher  *time.Timer // nil unless it runs
@@ -135,13 +135,13 @@ func (s *Service) openInbox() (*inbox, error) {
 	switch {
 	case e.inbox != nil:
 		return e.inbox, nil
-	case time.Now().Before(e.closedUntil):
+	case time.Now().Before(e.retryAt):
 		return nil, e.unusable
 	}
 	in := newInbox(&e.counts)
 	if s.Dir != "" && !e.isClosed() {
 		if err := openLog(in, s.Dir, s.unwritten); err != nil {
-			e.closedUntil, e.unusable = time.Now().Add(time.Second), fmt.Errorf("cloud: Dir can't be used: %w: %w", err, transport.ErrMisconfigured)
+			e.retryAt, e.unusable = time.Now().Add(time.Second), fmt.Errorf("cloud: Dir can't be used: %w: %w", err, transport.ErrMisconfigured)
 			return nil, e.unusable
 		}
 	}

@@ -30,9 +30,20 @@
 //   - Messages and members of the rooms that it has entered here.
 //   - Conversations, as far as they can be read: the total of unread messages is always zero.
 //
-// Nothing tells of revocations, receipts, reactions, profiles, and of changes to the attributes of groups. What comes is kept in memory: a program that
-// ends loses what its handlers have not seen, and so does a user who stays away for 10 minutes. History has it. One process has to have all users of an app
-// that get events, or the callbacks must be sent on to each.
+// Nothing tells of revocations, receipts, reactions, profiles, and of changes to the attributes of groups. What comes is kept in memory, unless there is a
+// [Service.Dir]: a program that ends loses what its handlers have not seen, and so does a user who stays away for 10 minutes. History has it. One process
+// has to have all users of an app that get events, or the callbacks must be sent on to each.
+//
+// # Restarts
+//
+// With a [Service.Dir], a callback is answered when its events are on the disk, and so is that it was answered. The next program goes on where handlers were, also
+// after a crash or a power cut: its logins, within 10 minutes, bring what was not handled and what came before them, and a callback that comes again brings
+// nothing for a quarter of an hour. So all is handled once, but for the last two seconds or so before a crash: what was handled in them may come again. What is
+// in rooms is not kept, and a verdict of OnModeration is given before it is. Who ends by [Service.Shutdown], after the ZIMs, sees nothing again.
+//
+// If Dir can't be written to, callbacks are answered 503, and taken again once that is over, as when a full disk has room. After a failed sync, none is taken
+// until a restart. If what Dir has is damaged, or of a newer version, Dial fails, callbacks are answered 503, and the file stays as it is; only damage to the
+// very last callback looks like the trace of a crash, and is left out like one.
 //
 // # What works
 //
@@ -122,8 +133,9 @@ type Service struct {
 	// DefaultVerdict is for messages about which OnModeration does not decide in time, or at all. Zero leaves them to the service's own moderation.
 	DefaultVerdict Verdict
 
-	// Dir is a directory of this Service's own, made if there is none, in which callbacks are kept until the handlers returned: see Restarts. One Service at a
-	// time has it, from the first Dial or callback until Shutdown, or the end of the process. Empty means that they are kept in memory.
+	// Dir is a directory of this Service's own, made if there is none, that keeps what callbacks told until the handlers returned, in files of at most a
+	// few 100 MB that no other user of the system may read: see Restarts. One Service at a time has it, from the first Dial or callback until Shutdown or the end of the
+	// process. It must be on a local disk. Empty means that all is kept in memory.
 	Dir string
 
 	calls  callState
