@@ -177,9 +177,27 @@ func messages(list []*zim.Message) string {
 	return b.String()
 }
 
+// A logged is what was logged.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // logTo returns what the service logs from now on.
-func logTo(s *cloud.Service) *bytes.Buffer {
-	b := new(bytes.Buffer)
-	s.Logger = slog.New(slog.NewTextHandler(b, nil))
-	return b
+func logTo(s *cloud.Service) *logged {
+	l := new(logged)
+	s.Logger = slog.New(slog.NewTextHandler(l, nil))
+	return l
 }

@@ -425,7 +425,7 @@ func (in *inbox) close() error {
 	l.flushing.Wait()
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	if l.broken == errClosed {
+	if errors.Is(l.broken, errClosed) {
 		return nil
 	}
 	err := in.flush()

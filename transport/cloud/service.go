@@ -36,14 +36,15 @@
 //
 // # Restarts
 //
-// With a [Service.Dir], a callback is answered when its events are on the disk, and so is that it was answered. The next program goes on where handlers were, also
-// after a crash or a power cut: its logins, within 10 minutes, bring what was not handled and what came before them, and a callback that comes again brings
-// nothing for a quarter of an hour. So all is handled once, but for the last two seconds or so before a crash: what was handled in them may come again. What is
-// in rooms is not kept, and a verdict of OnModeration is given before it is. Who ends by [Service.Shutdown], after the ZIMs, sees nothing again.
+// With a [Service.Dir], a callback is answered when what it told is on the disk, and that it was answered, too. The next program goes on where
+// handlers were, also after a crash or a power cut: logins within 10 minutes bring what was not handled, and what came before them; a callback that comes
+// again within a quarter of an hour brings nothing. So all is handled once, but for the last two seconds or so before a crash: what was handled
+// then may come again. What is in rooms is not kept, and a verdict of OnModeration is given before it is. Who ends by [Service.Shutdown], after
+// the ZIMs, sees nothing again.
 //
-// If Dir can't be written to, callbacks are answered 503, and taken again once that is over, as when a full disk has room. After a failed sync, none is taken
-// until a restart. If what Dir has is damaged, or of a newer version, Dial fails, callbacks are answered 503, and the file stays as it is; only damage to the
-// very last callback looks like the trace of a crash, and is left out like one.
+// If Dir can't be written to, callbacks are answered 503, and taken when it can be again, as when a full disk has room. After a failed sync, none
+// is taken until a restart. If what Dir has is damaged, or of a newer version, Dial fails, callbacks are answered 503, and the file stays as it
+// is; only damage to what came last looks like the trace of a crash, and is left out like one.
 //
 // # What works
 //
@@ -133,9 +134,9 @@ type Service struct {
 	// DefaultVerdict is for messages about which OnModeration does not decide in time, or at all. Zero leaves them to the service's own moderation.
 	DefaultVerdict Verdict
 
-	// Dir is a directory of this Service's own, made if there is none, that keeps what callbacks told until the handlers returned, in files of at most a
-	// few 100 MB that no other user of the system may read: see Restarts. One Service at a time has it, from the first Dial or callback until Shutdown or the end of the
-	// process. It must be on a local disk. Empty means that all is kept in memory.
+	// Dir is a directory of this Service's own, made if there is none, that keeps what callbacks told until the handlers returned, in files of
+	// at most a few 100 MB that no other user of the system may read: see Restarts. It must be on a local disk. One Service at a time has it,
+	// from the first Dial or callback until Shutdown or the end of the process. Empty means that all is kept in memory.
 	Dir string
 
 	calls  callState
