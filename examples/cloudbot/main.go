@@ -73,7 +73,7 @@ func production(ctx context.Context) error {
 		}
 		return shutdown(web)
 	})
-	return errors.Join(err, shutdown(service)) // last, so that it knows what the bot has handled
+	return errors.Join(err, shutdown(service)) // last, so that the bot's Logout still counts
 }
 
 func callbacks(service *cloud.Service) http.Handler {
@@ -100,7 +100,8 @@ func run(ctx context.Context, service *cloud.Service, during func() error) error
 	if err := z.Login(ctx, bot, &zim.LoginConfig{Token: "-", UserName: "Helper"}); err != nil {
 		return err
 	}
-	return during()
+	// What it has handled is told by the Logout.
+	return errors.Join(during(), z.Logout(context.WithoutCancel(ctx), nil))
 }
 
 // answer is what the bot has to say.

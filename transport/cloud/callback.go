@@ -122,7 +122,8 @@ func (e *eventState) end() {
 // ctx ends, whose error it returns. It does not wait for ServeHTTP: [http.Server.Shutdown] does. ZIMs are not touched.
 //
 // Then it writes what is left and closes what Dir has, whose error it returns otherwise, and another Service may have Dir. ZIMs that still run go on
-// in memory: what they handle from then on comes again to the next program. So shut the HTTP server down first, then Destroy them, then call this.
+// in memory: what they handle from then on comes again to the next program. So shut the HTTP server down first, then log them
+// out (a Destroy alone does not tell what was handled in the last moment), then call this.
 func (s *Service) Shutdown(ctx context.Context) error {
 	return cmp.Or(s.events.wait(ctx), s.closeInbox())
 }

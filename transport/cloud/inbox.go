@@ -109,7 +109,8 @@ func newInbox(c *counts) *inbox {
 
 // attach makes a stream of userID's events: one per Conn, once it has logged in. From the first one on, the user's events are kept.
 //
-// If there is a log, a new box is in it, unless that fails: the log is told of it by the next that is written then.
+// If there is a log, a new box is on the disk when attach returns. If it can't be, that is told, and it comes there with whatever can be
+// next.
 func (in *inbox) attach(userID string) *stream {
 	in.mu.Lock()
 	in.sweep(time.Now())

@@ -53,6 +53,9 @@ func end(t *testing.T, s *cloud.Service, kill bool, users ...*user) string {
 		return killed(t, s.Dir)
 	}
 	for _, u := range users {
+		if err := u.Logout(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
 		u.Destroy()
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
@@ -309,4 +312,15 @@ func TestShutdownUnused(t *testing.T) {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want no directory", err)
 	}
+}
+
+// What was handled just before a program ended in order does not come again.
+func TestEndAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := keeping(t, t.TempDir())
+		bob := arrive(t, s, "bob")
+		must(t, s, signed("send_msg", hello(1, "one")), http.StatusOK)
+		bob.saw(t, "peer alice 1/alice:one")
+		arrive(t, keeping(t, end(t, s, false, bob)), "bob").saw(t)
+	})
 }

@@ -39,8 +39,8 @@
 // With a [Service.Dir], a callback is answered when what it told is on the disk, and that it was answered, too. The next program goes on where
 // handlers were, also after a crash or a power cut: logins within 10 minutes bring what was not handled, and what came before them; a callback that comes
 // again within a quarter of an hour brings nothing. So all is handled once, but for the last two seconds or so before a crash: what was handled
-// then may come again. What is in rooms is not kept, and a verdict of OnModeration is given before it is. Who ends by [Service.Shutdown], after
-// the ZIMs, sees nothing again.
+// then may come again. What is in rooms is not kept, and a verdict of OnModeration is given before it is. A program
+// that logs its ZIMs out, and then calls [Service.Shutdown], sees nothing again whose handlers had returned.
 //
 // If Dir can't be written to, callbacks are answered 503, and taken when it can be again, as when a full disk has room. After a failed sync, none
 // is taken until a restart. If what Dir has is damaged, or of a newer version, Dial fails, callbacks are answered 503, and the file stays as it
