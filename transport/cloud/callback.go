@@ -240,7 +240,7 @@ func (c *callback) run(w http.ResponseWriter, r *http.Request, d digest, body [3
 		c.s.events.counts.unwritten.Add(1)
 		c.s.unwritten(err)
 		unavailable(w)
-	case errors.Is(err, errClosed):
+	case errors.Is(err, errClosed), errors.Is(err, errGone):
 		unavailable(w)
 	default:
 		c.s.refuse(w, http.StatusBadRequest)

@@ -169,7 +169,6 @@ func TestMalformed(t *testing.T) {
 			}
 		}
 		hi := hello(1, "hi")
-		media := hi.with("msg_type", 12)
 		for _, fields := range []object{
 			hi.with("msg_id", "1x"), hi.with("msg_id", "-1"), hi.with("msg_id", 1e30), hi.with("msg_id", "18446744073709551616"),
 			hi.with("msg_id", ""), hi.with("msg_id", []int{1}),
@@ -178,12 +177,6 @@ func TestMalformed(t *testing.T) {
 			hi.with("from_user_id", ""), hi.with("from_user_id", object{}), hi.with("payload", object{}), hi.with("user_list", "x"),
 			hi.with("user_list", []int{1}),
 			hi.with("conv_id", "").with("user_list", []object{{"UserId": "bob", "MsgId": "x"}}),
-			media, media.with("msg_body", "{%zz"), media.with("msg_body", "%7B%zz"), media.with("msg_body", `{"download_url":1,"download_url":2}`),
-			media.with("msg_body", `{"file_size":99999999999999999999}`), media.with("msg_body", `{"download_url":{}}`), media.with("msg_body", deep),
-			hi.with("msg_type", 11).with("msg_body", `{"Origin":[]}`), hi.with("msg_type", 11).with("msg_body", `{"Origin":{"Width":-1}}`),
-			hi.with("msg_type", 10).with("msg_body", `{"multi_msg":{}}`), hi.with("msg_type", 10).with("msg_body", `{"multi_msg":[1]}`),
-			hi.with("msg_type", 10).with("msg_body", `{"multi_msg":[{"msg_type":10,"callback_content":"{}"}]}`),
-			hi.with("msg_type", 10).with("msg_body", `{"multi_msg":[{"msg_type":1,"callback_content":[]}]}`),
 		} {
 			must(t, s, signed("send_msg", fields), http.StatusBadRequest)
 		}
@@ -194,6 +187,36 @@ func TestMalformed(t *testing.T) {
 		bob.saw(t)
 		must(t, s, signed("send_msg", hi), http.StatusOK)
 		bob.saw(t, "peer alice 1/alice:hi")
+	})
+}
+
+// What a message says may be unreadable, as a whole or in part. The message counts nevertheless: refused, it would be lost.
+func TestUnreadableBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Unix(1_700_000_000, 0)))
+		s := newService()
+		bob := arrive(t, s, "bob")
+		var got zim.Content
+		zim.On(bob.ZIM, func(_ context.Context, e *zim.PeerMessageReceived) { got = e.Messages[0].Content })
+		deep := strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)
+		for i, tt := range []struct {
+			typ     int
+			body    string
+			unknown bool
+		}{
+			{12, "hello there", true}, {12, "{%zz", true}, {12, "%7B%zz", true}, {12, `{"download_url":1,"download_url":2}`, true}, {12, deep, true},
+			{12, `{"file_size":99999999999999999999}`, false}, {12, `{"download_url":{}}`, false},
+			{11, `{"Origin":[]}`, false}, {11, `{"Origin":{"Width":-1}}`, false},
+			{10, `{"multi_msg":{}}`, false}, {10, `{"multi_msg":[1]}`, false},
+		} {
+			got = nil
+			must(t, s, signed("send_msg", hello(i+1, tt.body).with("msg_type", tt.typ)), http.StatusOK)
+			synctest.Wait()
+			u, unknown := got.(*zim.UnknownMessage)
+			if unknown != tt.unknown || unknown && (int(u.Kind) != tt.typ || string(u.Data) != tt.body) || got == nil || int(got.Type()) != tt.typ {
+				t.Errorf("%.40q of type %d: got %T", tt.body, tt.typ, got)
+			}
+		}
 	})
 }
 

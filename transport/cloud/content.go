@@ -26,13 +26,17 @@ func decodeBody(typ, subType int32, body string) ([]byte, error) {
 	case typ > msgtype.Custom:
 		return []byte(body), nil // whoever knows the type may read it
 	}
-	return contentOf(typ, subType, body, false)
+	content, err := contentOf(typ, subType, body)
+	if err != nil {
+		return []byte(body), nil // the message counts, and whoever can may read it
+	}
+	return content, nil
 }
 
 // decodeHistoric makes content of what a message of that type says in the history, which is written in the same ways. What can't be read of it is
 // left out: nobody would be helped by an error about the whole page.
 func decodeHistoric(typ, subType int32, body string) []byte {
-	content, err := contentOf(typ, subType, body, true)
+	content, err := contentOf(typ, subType, body)
 	switch {
 	case errors.Is(err, errNoCounterpart):
 		return []byte(body)
@@ -42,8 +46,8 @@ func decodeHistoric(typ, subType int32, body string) []byte {
 	return content
 }
 
-// contentOf makes content of a body. A lenient one leaves out the fields that are malformed.
-func contentOf(typ, subType int32, body string, lenient bool) ([]byte, error) {
+// contentOf makes content of a body, without the fields that are malformed.
+func contentOf(typ, subType int32, body string) ([]byte, error) {
 	switch typ {
 	case msgtype.Text, msgtype.Command, msgtype.Barrage:
 		return payload.Append(nil, body), nil
@@ -57,7 +61,7 @@ func contentOf(typ, subType int32, body string, lenient bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.lenient = lenient
+	f.lenient = true
 	return objectOf(typ, f)
 }
 

@@ -242,10 +242,11 @@ func (c *callback) first(k key) bool {
 	return true
 }
 
-// key names what happened, by what tells one of its kind from another.
+// key names what happened. The nonce tells it from the same thing that happens again within a second; the timestamp can be another one when it is
+// told again.
 func (c *callback) key(id string, users []string) key {
 	users = slices.Sorted(slices.Values(users))
-	return keyOf(c.name, id, c.text("operator_account"), c.text("timestamp"), strings.Join(users, "\x00"))
+	return keyOf(c.name, id, c.text("operator_account"), c.text("nonce"), strings.Join(users, "\x00"))
 }
 
 // A groupChange is something that happened to users of a group.

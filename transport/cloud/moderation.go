@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -28,6 +29,8 @@ type Moderation struct {
 	Body             string // the text, or the documented JSON of what is no text
 	ExtendedData     string
 }
+
+var errGone = errors.New("cloud: whoever asked is gone")
 
 // A Decision is what becomes of a message. The numbers are the documented ones.
 type Decision int
@@ -61,7 +64,7 @@ func (v Verdict) answer() []byte {
 }
 
 // moderate asks OnModeration, and answers when it does or when the time is over.
-func (c *callback) moderate(ctx context.Context) ([]byte, error) {
+func (c *callback) moderate(asking context.Context) ([]byte, error) {
 	m := &Moderation{
 		RequestID: c.text("request_id"), FromUserID: c.text("from_user_id"), ConversationType: int(c.small("conv_type")),
 		ConversationID: c.text("conv_id"),
@@ -79,7 +82,7 @@ func (c *callback) moderate(ctx context.Context) ([]byte, error) {
 		s.events.counts.undecided.Add(1)
 		return s.DefaultVerdict.answer(), nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, c.now.Add(moderationTime))
+	ctx, cancel := context.WithDeadline(asking, c.now.Add(moderationTime))
 	decided := make(chan Verdict, 1)
 	go func() { // Shutdown waits for it
 		defer s.events.end()
@@ -90,19 +93,23 @@ func (c *callback) moderate(ctx context.Context) ([]byte, error) {
 			close(decided)
 		}
 	}()
+	var v Verdict
+	var ok bool
 	select {
-	case v, ok := <-decided:
-		if ok {
-			return v.answer(), nil
-		}
+	case v, ok = <-decided:
 	case <-ctx.Done():
 		select {
-		case v, ok := <-decided: // its own end ended ctx
-			if ok {
-				return v.answer(), nil
-			}
+		case v, ok = <-decided: // its own end ended ctx
 		default:
 		}
+	}
+	switch {
+	case asking.Err() != nil:
+		// The service hears no answer, and asks again. It is to get one that was made, and not what there is without, or what the handler said
+		// because its context ended.
+		return nil, errGone
+	case ok:
+		return v.answer(), nil
 	}
 	s.events.counts.undecided.Add(1)
 	return s.DefaultVerdict.answer(), nil

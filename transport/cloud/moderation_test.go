@@ -142,3 +142,44 @@ func TestSameQuestion(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// A question whose connection breaks is not answered by it: when the service asks again, it gets what the handler says, and not what there is
+// without, nor what a handler said that was told to stop.
+func TestBrokenQuestion(t *testing.T) {
+	for name, wait := range map[string]func(ctx context.Context) bool{
+		"the handler goes on": func(context.Context) bool { time.Sleep(500 * time.Millisecond); return true },
+		"the handler stops": func(ctx context.Context) bool {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(500 * time.Millisecond):
+				return true
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(time.Unix(1_700_000_000, 0)))
+				s := newService()
+				s.OnModeration = func(ctx context.Context, _ *cloud.Moderation) cloud.Verdict {
+					if !wait(ctx) {
+						return cloud.Verdict{}
+					}
+					return cloud.Verdict{Decision: cloud.DecisionRefuse}
+				}
+				o := signed("before_send_msg", question)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				w := httptest.NewRecorder()
+				s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/callback", strings.NewReader(o.json())).WithContext(ctx))
+				if w.Code != http.StatusServiceUnavailable {
+					t.Errorf("the broken one got %d %s", w.Code, w.Body)
+				}
+				if w := send(s, o); w.Code != http.StatusOK || w.Body.String() != `{"result":3}` {
+					t.Errorf("the second one got %d %s", w.Code, w.Body)
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}

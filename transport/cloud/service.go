@@ -24,7 +24,8 @@
 // answered. Each user who is logged in here gets what concerns it, once, and until its handlers returned:
 //
 //   - Messages to it, but no commands and barrages. What the user itself has sent, anywhere, brings no event. An edit is known by its being a second
-//     message with the same ID, and so only if the first one came here within a quarter of an hour before; else it is a message.
+//     message with the same ID, and so only if the first one came here within a quarter of an hour before; else it is a message. One that goes
+//     back to what the message said within that time can't be told from a late repetition, and is taken for one.
 //   - Messages and members of its groups. Callbacks don't say who is in a group, so that a login asks for the user's groups, for up to 5 seconds; what
 //     can't be found out is logged, and the login goes well. Members come without nicknames and roles.
 //   - Messages and members of the rooms that it has entered here.
