@@ -463,7 +463,8 @@ func (f *feed) nextRun(events []*wire.Event) queued {
 		return q // nothing new
 	}
 	limit := min(maxRun, max(f.z.dispatch.room(), 1))
-	var messages []*Message
+	a := new(arrival)
+	messages := a.one[:0]
 	for _, ev := range events {
 		seq := f.cursor + 1 + uint64(len(messages))
 		m := ev.Message
@@ -476,7 +477,7 @@ func (f *feed) nextRun(events []*wire.Event) queued {
 		q.seq = seq
 	}
 	to := messages[0].Conversation
-	q.event, q.count = received(to, messages, MessageReceivedInfo{IsOfflineMessage: offline}), len(messages)
+	q.event, q.count = a.of(to, messages, MessageReceivedInfo{IsOfflineMessage: offline}), len(messages)
 	f.chats.touch(to)
 	return q
 }

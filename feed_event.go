@@ -28,7 +28,7 @@ func (f *feed) translate(q *queued, e *wire.Event, offline bool) {
 	q.bytes = proto.Size(e)
 	if w := e.Message; w != nil && !f.sentHere(w.LocalMessageId) {
 		m := get(w)
-		tell(received(m.Conversation, []*Message{m}, MessageReceivedInfo{IsOfflineMessage: offline}))
+		tell(received(m, MessageReceivedInfo{IsOfflineMessage: offline}))
 	}
 	if e.Revoked != nil {
 		if m := get(e.Revoked); !own || f.doubts[doubtOf(m, true)] {
@@ -137,10 +137,23 @@ func (f *feed) doubt(m *Message, revoked bool, err error) error {
 	return err
 }
 
-// received is the event for messages that came.
-func received(from ConversationRef, messages []*Message, info MessageReceivedInfo) Event {
+// An arrival is an event for messages that came, and room for a list of one in the same piece of memory: most come alone.
+type arrival struct {
+	event PeerMessageReceived
+	one   [1]*Message
+}
+
+// received returns the event for a message that came.
+func received(m *Message, info MessageReceivedInfo) Event {
+	a := new(arrival)
+	return a.of(m.Conversation, append(a.one[:0], m), info)
+}
+
+// of returns the event for messages that came.
+func (a *arrival) of(from ConversationRef, messages []*Message, info MessageReceivedInfo) Event {
+	a.event = PeerMessageReceived{FromConversationID: from.ID, Messages: messages, Info: info}
 	if from.Type == ConversationTypeGroup {
-		return &GroupMessageReceived{FromConversationID: from.ID, Messages: messages, Info: info}
+		return (*GroupMessageReceived)(&a.event)
 	}
-	return &PeerMessageReceived{FromConversationID: from.ID, Messages: messages, Info: info}
+	return &a.event
 }

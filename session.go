@@ -428,7 +428,7 @@ func (s *session) transient(list []*wire.Message) {
 		case m.IsBroadcastMessage:
 			e = &BroadcastMessageReceived{Message: m}
 		default:
-			e = received(m.Conversation, []*Message{m}, MessageReceivedInfo{})
+			e = received(m, MessageReceivedInfo{})
 		}
 		if !s.z.dispatch.tryPush(queued{event: e, count: 1, bytes: len(w.Content)}) {
 			s.z.dispatch.drop(1)

@@ -56,7 +56,8 @@ func nextFrame(msg []byte) (frame, rest []byte, err error) {
 	return msg[n : n+int(size)], msg[n+int(size):], nil
 }
 
-// eachFrame decodes the frames of one message into f, one after the other. Acknowledgments are decoded into a, if it isn't nil.
+// eachFrame decodes the frames of one message into f, one after the other. Acknowledgments are decoded into a, and pushes of events into
+// one piece of memory, if a isn't nil: that is a client.
 func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visit func(*wire.Frame) error) error {
 	for len(msg) > 0 {
 		frame, rest, err := nextFrame(msg)
@@ -72,8 +73,13 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visi
 			}
 		}
 		proto.Reset(f)
-		if a != nil && acknowledges(frame) {
-			f.Response = a.take()
+		if a != nil {
+			switch {
+			case field(field(frame, responseField), sendMessageField) != nil:
+				f.Response = a.take()
+			case field(field(frame, pushField), eventsField) != nil:
+				f.Push = newEventPush()
+			}
 		}
 		if err := decode.Unmarshal(frame, f); err != nil {
 			return fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
@@ -88,13 +94,20 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visi
 	return nil
 }
 
-// acknowledges reports whether frame is a response that acknowledges a message.
-func acknowledges(frame []byte) bool {
-	response := field(frame, responseField)
-	return response != nil && field(response, sendMessageField) != nil
+// newEventPush makes a push to decode events into. Its parts are allocated together, with room for one event, as most come alone.
+func newEventPush() *wire.Push {
+	p := new(struct {
+		push   wire.Push
+		events wire.EventBatch
+		list   [1]*wire.Event
+	})
+	p.push.Events, p.events.Events = &p.events, p.list[:0]
+	return &p.push
 }
 
 var (
+	pushField        = frameFields.ByName("push").Number()
+	eventsField      = (*wire.Push)(nil).ProtoReflect().Descriptor().Fields().ByName("events").Number()
 	responseField    = frameFields.ByName("response").Number()
 	sendMessageField = (*wire.Response)(nil).ProtoReflect().Descriptor().Fields().ByName("send_message").Number()
 )

@@ -68,7 +68,8 @@ func TestAnswerThatBeganAsAnAcknowledgment(t *testing.T) {
 	})
 }
 
-// That acknowledgments are decoded into one that is kept shows nowhere, if those are copied and nothing else is.
+// That acknowledgments are decoded into one that is kept, and pushes of events into one piece of memory, shows nowhere, if acknowledgments are copied
+// and nothing else is.
 func FuzzAcknowledgments(f *testing.F) {
 	ack := field(frameResponse, mustMarshal(&wire.Response{EventSeq: 5, Body: &wire.Response_SendMessage{
 		SendMessage: &wire.SendMessageResponse{MessageId: 1, Content: []byte("x"), RepliedInfo: new(wire.RepliedInfo)},
@@ -76,9 +77,20 @@ func FuzzAcknowledgments(f *testing.F) {
 	list := field(frameResponse, mustMarshal(&wire.Response{Body: &wire.Response_Messages{Messages: new(wire.Messages)}}))
 	refused := field(frameResponse, mustMarshal(&wire.Response{Error: &wire.Error{Code: 1}}))
 	empty := field(frameResponse, nil)
+	push := func(n ...uint64) []byte {
+		batch := &wire.EventBatch{Epoch: 1, FirstSeq: n[0]}
+		for _, id := range n {
+			batch.Events = append(batch.Events, &wire.Event{Message: &wire.Message{MessageId: int64(id)}})
+		}
+		return field(framePush, mustMarshal(&wire.Push{Events: batch}))
+	}
+	command := field(framePush, mustMarshal(&wire.Push{Transient: []*wire.Message{{MessageId: 1}}}))
+	noEvents := field(framePush, mustMarshal(&wire.Push{Events: new(wire.EventBatch)}))
 	for _, frames := range [][][]byte{
 		{ack, ack}, {ack, list, ack}, {slices.Concat(ack, list), ack}, {slices.Concat(list, ack), ack}, {slices.Concat(ack, list, ack), ack, list},
 		{slices.Concat(ack, refused), refused, ack}, {slices.Concat(ack, empty), empty, ack}, {ack[:len(ack)-1], ack}, {request, ack, request},
+		{push(1), push(2), push(3, 4), push(5)}, {slices.Concat(push(1), push(2)), push(3)}, {slices.Concat(command, push(1)), push(2)},
+		{slices.Concat(push(1), command), command}, {noEvents, push(1)}, {slices.Concat(push(1), ack), ack}, {push(1)[:9], push(2)},
 	} {
 		var msg []byte
 		for _, frame := range frames {

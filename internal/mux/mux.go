@@ -89,8 +89,9 @@ func (c *Conn) readFrames() {
 		}
 		return nil
 	}
+	use := func(msg []byte) error { return eachFrame(msg, ToClient, &f, &ack, visit) }
 	for {
-		err := c.stream.ReadMessage(func(msg []byte) error { return eachFrame(msg, ToClient, &f, &ack, visit) })
+		err := c.stream.ReadMessage(use)
 		if errors.Is(err, ErrMalformed) || errors.Is(err, ErrText) {
 			err = fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 		}

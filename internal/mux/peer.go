@@ -46,14 +46,15 @@ func (p *Peer) Serve(handle func(id uint64, req *wire.Request)) error {
 		handle(f.Id, req)
 		return nil
 	}
+	use := func(msg []byte) error {
+		p.mu.Lock()
+		limits := p.limits
+		p.mu.Unlock()
+		return eachFrame(msg, limits, &f, nil, visit)
+	}
 	var err error
 	for err == nil {
-		err = p.stream.ReadMessage(func(msg []byte) error {
-			p.mu.Lock()
-			limits := p.limits
-			p.mu.Unlock()
-			return eachFrame(msg, limits, &f, nil, visit)
-		})
+		err = p.stream.ReadMessage(use)
 	}
 	switch {
 	case errors.Is(err, ErrMalformed):
