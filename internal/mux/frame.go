@@ -56,8 +56,8 @@ func nextFrame(msg []byte) (frame, rest []byte, err error) {
 	return msg[n : n+int(size)], msg[n+int(size):], nil
 }
 
-// eachFrame decodes the frames of one message into f, one after the other. Acknowledgments are decoded into a, and pushes of events into
-// one piece of memory, if a isn't nil: that is a client.
+// eachFrame decodes the frames of one message into f, one after the other. A client decodes acknowledgments into a, which is nil at a server. What else
+// there is most of, sends at a server and events at a client, is decoded into one piece of memory each.
 func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visit func(*wire.Frame) error) error {
 	for len(msg) > 0 {
 		frame, rest, err := nextFrame(msg)
@@ -73,13 +73,13 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visi
 			}
 		}
 		proto.Reset(f)
-		if a != nil {
-			switch {
-			case field(field(frame, responseField), sendMessageField) != nil:
-				f.Response = a.take()
-			case field(field(frame, pushField), eventsField) != nil:
-				f.Push = newEventPush()
-			}
+		switch {
+		case a == nil && field(field(frame, requestField), sendField) != nil:
+			f.Request = newSend()
+		case a != nil && field(field(frame, responseField), sentField) != nil:
+			f.Response = a.take()
+		case a != nil && field(field(frame, pushField), eventsField) != nil:
+			f.Push = newEventPush()
 		}
 		if err := decode.Unmarshal(frame, f); err != nil {
 			return fmt.Errorf("%w: %d bytes", ErrMalformed, len(frame))
@@ -94,7 +94,18 @@ func eachFrame(msg []byte, limits Limits, f *wire.Frame, a *acknowledgment, visi
 	return nil
 }
 
-// newEventPush makes a push to decode events into. Its parts are allocated together, with room for one event, as most come alone.
+// newSend makes a request to decode a send into.
+func newSend() *wire.Request {
+	r := new(struct {
+		req  wire.Request
+		body wire.Request_SendMessage
+		send wire.SendMessageRequest
+	})
+	r.req.Body, r.body.SendMessage = &r.body, &r.send
+	return &r.req
+}
+
+// newEventPush makes a push to decode events into. It has room for one, as most come alone.
 func newEventPush() *wire.Push {
 	p := new(struct {
 		push   wire.Push
@@ -106,10 +117,12 @@ func newEventPush() *wire.Push {
 }
 
 var (
-	pushField        = frameFields.ByName("push").Number()
-	eventsField      = (*wire.Push)(nil).ProtoReflect().Descriptor().Fields().ByName("events").Number()
-	responseField    = frameFields.ByName("response").Number()
-	sendMessageField = (*wire.Response)(nil).ProtoReflect().Descriptor().Fields().ByName("send_message").Number()
+	requestField  = frameFields.ByName("request").Number()
+	responseField = frameFields.ByName("response").Number()
+	pushField     = frameFields.ByName("push").Number()
+	sendField     = (*wire.Request)(nil).ProtoReflect().Descriptor().Fields().ByName("send_message").Number()
+	sentField     = (*wire.Response)(nil).ProtoReflect().Descriptor().Fields().ByName("send_message").Number()
+	eventsField   = (*wire.Push)(nil).ProtoReflect().Descriptor().Fields().ByName("events").Number()
 )
 
 // field returns the bytes of the first field of that number in b, or nil.

@@ -68,8 +68,8 @@ func TestAnswerThatBeganAsAnAcknowledgment(t *testing.T) {
 	})
 }
 
-// That acknowledgments are decoded into one that is kept, and pushes of events into one piece of memory, shows nowhere, if acknowledgments are copied
-// and nothing else is.
+// That a client decodes acknowledgments into one that is kept, and events into one piece of memory, and a server sends, shows nowhere, if acknowledgments
+// are copied and nothing else is.
 func FuzzAcknowledgments(f *testing.F) {
 	ack := field(frameResponse, mustMarshal(&wire.Response{EventSeq: 5, Body: &wire.Response_SendMessage{
 		SendMessage: &wire.SendMessageResponse{MessageId: 1, Content: []byte("x"), RepliedInfo: new(wire.RepliedInfo)},
@@ -85,12 +85,14 @@ func FuzzAcknowledgments(f *testing.F) {
 		return field(framePush, mustMarshal(&wire.Push{Events: batch}))
 	}
 	command := field(framePush, mustMarshal(&wire.Push{Transient: []*wire.Message{{MessageId: 1}}}))
+	login := field(frameRequest, mustMarshal(&wire.Request{Body: &wire.Request_Login{Login: &wire.LoginRequest{UserId: "u"}}}))
 	noEvents := field(framePush, mustMarshal(&wire.Push{Events: new(wire.EventBatch)}))
 	for _, frames := range [][][]byte{
 		{ack, ack}, {ack, list, ack}, {slices.Concat(ack, list), ack}, {slices.Concat(list, ack), ack}, {slices.Concat(ack, list, ack), ack, list},
 		{slices.Concat(ack, refused), refused, ack}, {slices.Concat(ack, empty), empty, ack}, {ack[:len(ack)-1], ack}, {request, ack, request},
 		{push(1), push(2), push(3, 4), push(5)}, {slices.Concat(push(1), push(2)), push(3)}, {slices.Concat(command, push(1)), push(2)},
 		{slices.Concat(push(1), command), command}, {noEvents, push(1)}, {slices.Concat(push(1), ack), ack}, {push(1)[:9], push(2)},
+		{request, request}, {slices.Concat(request, login), request}, {slices.Concat(login, request), login}, {slices.Concat(request, request), login},
 	} {
 		var msg []byte
 		for _, frame := range frames {
