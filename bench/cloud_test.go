@@ -200,4 +200,5 @@ func benchmarkCallbacks(b *testing.B, dir string) {
 	b.ReportMetric(limit/rate, "x-limit")
 	b.ReportMetric(allocs, "allocs/callback")
 	b.ReportMetric(limitAllocs, "limit-allocs/callback")
+	b.ReportMetric(allocs/limitAllocs, "x-limit-allocs")
 }
