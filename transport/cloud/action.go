@@ -8,6 +8,7 @@ type action struct {
 	get     bool       // its parameters are in the URL
 	rate    rate.Limit // in a second, for the whole app
 	perKey  rate.Limit // in a second, for one group or room; 0: no limit of its own
+	perDay  int        // in 24 hours, for the whole app; 0: no limit of its own
 	counted string     // the parameter whose items count for the rate, instead of requests
 	repeat  bool       // doing it twice is doing it once
 }
@@ -26,7 +27,7 @@ var (
 	sendPeerMessage       = &action{name: "SendPeerMessage", rate: usual}
 	sendGroupMessage      = &action{name: "SendGroupMessage", rate: 10}
 	sendRoomMessage       = &action{name: "SendRoomMessage", rate: 10}
-	sendMessageToAllUsers = &action{name: "SendMessageToAllUsers", rate: 1}
+	sendMessageToAllUsers = &action{name: "SendMessageToAllUsers", rate: 1, perDay: 100}
 	importPeerMsg         = &action{name: "ImportPeerMsg", rate: usual}
 	importGroupMsg        = &action{name: "ImportGroupMsg", rate: usual}
 	editC2cMsgBody        = &action{name: "EditC2cMsgBody", rate: usual, repeat: true}

@@ -47,8 +47,12 @@ func (s *Service) register(ctx context.Context, a *action, users []User) ([]Fail
 	return failed, err
 }
 
-// SendTextToAllUsers sends a text to all users of the app in the name of fromUserID. It is not stored. The service allows one in a second and 100 in a day,
-// in some plans only.
+// broadcastRate is the code for one too many, in a second or in a day.
+const broadcastRate = 660500003
+
+// SendTextToAllUsers sends a text to all users of the app in the name of fromUserID. It is not stored. The service allows one in a second and 100 in 24
+// hours, in some plans only. What is beyond fails with the code 660500003: at once, if those 100 were sent with this Service; and if the service says so, as
+// nobody knows whether it will take a second or a day.
 func (s *Service) SendTextToAllUsers(ctx context.Context, fromUserID, text string) error {
 	_, err := s.call(ctx, sendMessageToAllUsers, "", object{"FromUserId": fromUserID, "MessageType": msgtype.Text, "MessageBody": object{"Message": text}})
 	return err

@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,9 @@ const (
 // call performs one action and returns the answer. It waits for the action's turn, and repeats what may be repeated. key is the group or room
 // that the action is about, if it has a rate for each.
 //
-// A refusal is an *Error, which comes with the answer: lists of failures may be in it. An error that wraps transport.ErrOutcomeUnknown means that
-// the action is not safe to repeat, and may have been done. All others mean that it was not done, or that it can be repeated.
+// A refusal is an *Error, which comes with the answer: lists of failures may be in it, and the rest is done then. An error that wraps
+// transport.ErrOutcomeUnknown means that the action is not safe to repeat, and may have been done. Others mean of such an action that it was not done, as
+// far as the return codes can be believed; of one that can be repeated they leave it open.
 func (s *Service) call(ctx context.Context, a *action, key string, args object) (object, error) {
 	st, err := s.start()
 	if err != nil {
@@ -46,7 +48,10 @@ func (s *Service) call(ctx context.Context, a *action, key string, args object) 
 	}
 	resigned := false
 	for try := 1; ; try++ {
-		if err := st.limits.wait(ctx, a, key, n); err != nil {
+		switch err := st.limits.wait(ctx, a, key, n); {
+		case errors.Is(err, errDay):
+			return nil, fmt.Errorf("%w: %w", err, &Error{Action: a.name, Code: broadcastRate})
+		case err != nil:
 			return nil, err
 		}
 		answer, sent, err := s.try(ctx, st, a, args)
@@ -179,21 +184,24 @@ func noAnswer(ctx context.Context, a *action, err error) error {
 // request makes the HTTP request of one try, signed anew.
 func (s *Service) request(ctx context.Context, st *callState, a *action, args object) (*http.Request, error) {
 	query := s.signed(a.name, time.Now().Add(time.Duration(st.offset.Load())))
-	method, body := http.MethodPost, []byte(nil)
+	method, body := http.MethodPost, io.Reader(nil)
 	if a.get {
-		method = http.MethodGet
+		// When a reused connection breaks, net/http sends a GET once more by itself, as it is: it may have been done, and the nonce was used. But not one
+		// with a body that it can't begin again, even though that turns out to be empty, and nothing of it is on the wire.
+		method, body = http.MethodGet, io.NopCloser(strings.NewReader(""))
 		for key, v := range args {
 			addQuery(query, key, v)
 		}
 	} else {
-		var err error
-		if body, err = json.Marshal(map[string]any(args)); err != nil {
+		b, err := json.Marshal(map[string]any(args))
+		if err != nil {
 			return nil, fmt.Errorf("cloud: %s: %w", a.name, err)
 		}
+		body = bytes.NewReader(b)
 	}
 	u := *st.base
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // what was a + is %2B by now
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, fmt.Errorf("cloud: %s: the request can't be made", a.name)
 	}

@@ -86,7 +86,7 @@ func TestRates(t *testing.T) {
 						t.Fatalf("more than %d requests in %v", test.most, d)
 					}
 				}
-				if took, most := time.Since(start), time.Duration(test.calls/test.most+1)*time.Second; took > most {
+				if took, most := time.Since(start), time.Duration(test.calls/test.most+1)*time.Second*20/19; took > most {
 					t.Errorf("it took %v, want less than %v", took, most)
 				}
 			})
@@ -126,8 +126,8 @@ func TestRateOfNumberedMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(start); took < time.Second-time.Millisecond || took > 1100*time.Millisecond {
-			t.Errorf("40 messages took %v, want a second after the first 20", took)
+		if took := time.Since(start); took < time.Second || took > 1200*time.Millisecond {
+			t.Errorf("40 messages took %v, want a second after the first 19, and a little more", took)
 		}
 	})
 }

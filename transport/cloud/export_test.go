@@ -56,6 +56,7 @@ type KnownAction struct {
 	Name         string
 	Get          bool
 	Rate, PerKey float64
+	PerDay       int
 	Counted      bool
 }
 
@@ -68,7 +69,7 @@ func Actions() (list []KnownAction) {
 		inviteUsersIntoGroup, kickoutGroupUser, queryGroupInfo, modifyGroupLimit, queryGroupMemberList, queryAppGroupList, fetchForbidGroupList,
 		createRoom, destroyRoom, queryRoomUserList, queryRoomMembers, kickoutRoomUser, deleteAllFriends,
 	} {
-		list = append(list, KnownAction{a.name, a.get, float64(a.rate), float64(a.perKey), a.counted != ""})
+		list = append(list, KnownAction{a.name, a.get, float64(a.rate), float64(a.perKey), a.perDay, a.counted != ""})
 	}
 	return list
 }

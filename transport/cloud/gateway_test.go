@@ -188,8 +188,11 @@ func (g *gateway) read(r *http.Request) (args, int64) {
 	}
 	b, _ := io.ReadAll(r.Body)
 	if r.Method == http.MethodGet {
-		if len(b) > 0 {
+		if len(b) > 0 || r.ProtoMajor == 1 && (r.ContentLength != 0 || r.Header.Get("Content-Length") != "" || len(r.TransferEncoding) > 0) {
 			g.t.Errorf("%s: GET with a body", action)
+		}
+		if strings.Contains(r.URL.RawQuery, "+") {
+			g.t.Errorf("%s: a space is a + in the URL", action)
 		}
 		return a, 0
 	}

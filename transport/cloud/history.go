@@ -11,7 +11,7 @@ import (
 const (
 	maxPage   = 100 // messages
 	maxWalk   = 10  // pages that are read to find where to go on
-	maxSeqs   = 20  // messages that are asked for by their numbers
+	maxSeqs   = 19  // messages that are asked for by their numbers. The service takes 20, of which the network gets one: see margin
 	deleted   = 1   // what stands in IsEmpty
 	maxCursor = 100 // conversations whose place in history is kept
 )
@@ -138,7 +138,7 @@ func (c *conn) keep(w Conversation, oldest, next int64) {
 // numbered reads messages by their numbers, in their order. What the user has deleted is left out.
 func (c *conn) numbered(ctx context.Context, w Conversation, seqs []int64) (list []*wire.Message, err error) {
 	if len(seqs) > maxSeqs {
-		return nil, refused{code: codeInvalid, why: "more than 20 messages are asked for by their numbers"}
+		return nil, refused{code: codeInvalid, why: "more than 19 messages are asked for by their numbers"}
 	}
 	ref := w.ref()
 	answer, err := c.s.call(ctx, queryMessagesByMsgSeq, "", object{"FromUserId": c.user, "ConvId": ref.Id, "ConvType": ref.Type, "MsgSeqList": seqs})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,72 @@ func TestDurable(t *testing.T) {
 		}
 		if n != 7 {
 			t.Errorf("%d requests, want 7", n)
+		}
+	})
+}
+
+// The hundred broadcasts of a day are counted here: the next one isn't even asked for, and 24 hours later one has a turn again.
+func TestDay(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		send := func() error { return s.SendTextToAllUsers(t.Context(), "u", "x") }
+		for range 100 {
+			if err := send(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		e, ok := errors.AsType[*cloud.Error](send())
+		if !ok || e.Code != 660500003 || zim.Code(e.ZIMCode()) != zim.ErrCommonTriggerServerFrequencyLimit || time.Since(start) != 0 {
+			t.Errorf("one too many, after %v: %v", time.Since(start), e)
+		}
+		time.Sleep(24*time.Hour - time.Minute)
+		if err := send(); err != nil {
+			t.Errorf("a day after the first: %v", err)
+		}
+		if n := len(g.requests("SendMessageToAllUsers")); n != 101 {
+			t.Errorf("%d requests, want 101", n)
+		}
+	})
+}
+
+// When the service says that it is enough, as others of the app have sent, it is not asked again and again.
+func TestDayOfOthers(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		g.on("SendMessageToAllUsers", failure(660500003))
+		start := time.Now()
+		err := s.SendTextToAllUsers(t.Context(), "u", "x")
+		if e, ok := errors.AsType[*cloud.Error](err); !ok || e.Code != 660500003 || time.Since(start) != 0 || len(g.requests("SendMessageToAllUsers")) != 1 {
+			t.Errorf("%d requests, after %v: %v", len(g.requests("SendMessageToAllUsers")), time.Since(start), err)
+		}
+	})
+}
+
+// Who has a group's turn, and then not the app's in time, has used nothing up.
+func TestTurnIsGivenBack(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		z := login(t, s, "alice")
+		invite := func(ctx context.Context, group string) error {
+			_, err := z.InviteUsersIntoGroup(ctx, []string{"bob"}, group)
+			return err
+		}
+		var others sync.WaitGroup
+		for i := range 10 { // which keep the app's bucket busy for half a second
+			others.Go(func() {
+				if err := invite(t.Context(), fmt.Sprint("other", i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := invite(ctx, "g"); zim.CodeOf(err) != zim.ErrCommonTriggerServerFrequencyLimit {
+			t.Errorf("without time: %v", err)
+		}
+		others.Wait()
+		start := time.Now()
+		if err := invite(t.Context(), "g"); err != nil || time.Since(start) > 100*time.Millisecond {
+			t.Errorf("the group's first came after %v: %v", time.Since(start), err)
 		}
 	})
 }

@@ -77,6 +77,13 @@ func TestActions(t *testing.T) {
 		} else if a.PerKey != 0 {
 			t.Errorf("%s has no rate for each group or room", a.Name)
 		}
+		perDay := 0
+		if _, day, ok := strings.Cut(row[2], " and "); ok {
+			fmt.Sscanf(day, "%d per 24 h", &perDay)
+		}
+		if a.PerDay != perDay {
+			t.Errorf("%s: %d in a day, want %s", a.Name, a.PerDay, row[2])
+		}
 		if got != n || a.Counted != strings.Contains(limit, "messages") {
 			t.Errorf("%s: %v in a second, want %s", a.Name, got, row[2])
 		}
