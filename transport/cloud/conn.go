@@ -40,6 +40,8 @@ type conn struct {
 	queue   []startedReq // guarded by mu
 	busy    bool         // guarded by mu; run exists
 	cursors cursors
+
+	unsure map[string]time.Time // guarded by mu; groups of whose making no answer came, and when that began, by their IDs
 }
 
 // A startedReq waits for those that were started before it.
@@ -268,7 +270,7 @@ func refusal(err error) *wire.Error {
 	if !ok {
 		return nil
 	}
-	w := &wire.Error{Code: look(e.Code).zim, Message: e.Error()}
+	w := &wire.Error{Code: look(e.Code).zim, Message: err.Error()}
 	if w.Code == 0 {
 		w.Code = codeServerError
 	}

@@ -2,8 +2,6 @@ package cloud
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"slices"
 	"strconv"
 
@@ -20,60 +18,6 @@ const (
 	maxMemberPages = 10   // of members that are looked through for some
 	maxKicked      = 50   // in one request
 )
-
-// createGroup makes a group, which the user owns. The service would make up an ID by itself, but who gets no answer would not know it.
-func (c *conn) createGroup(ctx context.Context, r *wire.CreateGroupRequest) (*wire.Response, error) {
-	g := r.Group
-	id := g.GetGroupId()
-	if id == "" {
-		var b [8]byte
-		rand.Read(b[:])
-		id = "g" + hex.EncodeToString(b[:])
-	}
-	args := object{"GroupId": id, "GroupOwner": c.user, "GroupName": g.GetName()}
-	if len(r.UserIds) > 0 {
-		args["UserId"] = r.UserIds
-	}
-	if g.GetNotice() != "" {
-		args["GroupNotice"] = g.Notice
-	}
-	if g.GetAvatarUrl() != "" {
-		args["GroupAvatar"] = g.AvatarUrl
-	}
-	answer, err := c.s.call(ctx, createGroup, "", args)
-	if err != nil {
-		return nil, err
-	}
-	c.stream.followGroups(id)
-	limits := object{}
-	for key, n := range map[string]int32{
-		"JoinMode": g.GetJoinMode(), "InviteMode": g.GetInviteMode(), "BeInvitedMode": g.GetBeInviteMode(), "MemberCountLimit": g.GetMaxMembers(),
-	} {
-		if n != 0 {
-			limits[key] = n
-		}
-	}
-	if len(limits) > 0 {
-		limits["FromUserId"], limits["GroupId"] = c.user, id
-		if _, err := c.s.call(ctx, modifyGroupLimit, id, limits); err != nil {
-			return nil, err
-		}
-	}
-	made, err := c.groupInfo(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	resp := &wire.GroupResponse{Group: made, Failed: userErrors(answer.failures("ErrorUsers"))}
-	for _, o := range answer.objects("Members") {
-		m := memberOf(o)
-		if m.Role = member; m.User.UserId == c.user {
-			m.Role = owner
-		}
-		resp.Members = append(resp.Members, m)
-	}
-	slices.SortStableFunc(resp.Members, func(a, b *wire.GroupMember) int { return int(a.Role - b.Role) })
-	return groupResponse(resp), nil
-}
 
 func groupResponse(r *wire.GroupResponse) *wire.Response {
 	return &wire.Response{Body: &wire.Response_Group{Group: r}}

@@ -56,6 +56,7 @@
 //   - Nobody reads how much is unread, what is pinned, muted or marked: conversations have their ID, type, last message and order.
 //   - History goes from new messages to old ones only, without reactions, receipts and quotes.
 //   - What goes over all conversations does them one by one, as fast as the rates allow, and stops when the call's time is over: then with some undone.
+//   - A group with settings takes two requests. If the second one fails, the group is dismissed, which may use its ID up; the error says so, or that it exists.
 //   - A room is entered in this process alone: others don't see it.
 //   - The service checks no permissions. This package refuses to dismiss a group unless the user owns it, to remove others unless the user is the owner or
 //     an administrator, and to join a group that isn't open.
@@ -70,7 +71,7 @@
 //
 // # Rates
 //
-// Requests wait for their turn, by action and for some also by group or room, as the documentation limits them for the whole app. When the service
+// Requests wait for their turn, by action and for some also by group or room, at 0.95 of what the documentation allows the whole app. When the service
 // refuses one because others use the same quota, nothing of its kind is sent for a second. What would have to wait for longer than its context allows
 // fails with zim.ErrCommonTriggerServerFrequencyLimit.
 package cloud
