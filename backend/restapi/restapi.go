@@ -93,7 +93,7 @@ func New(config Config) (*API, error) {
 }
 
 // ServeHTTP answers with HTTP status 200 and the code in the body, as documented, unless the HTTP request itself could not be read: then it is
-// 400, 405, 408 or 413, with the same body.
+// 400, 405, 408, 413 or 414, with the same body.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	entry := Entry{RequestID: strconv.FormatInt(rand.Int64N(1<<62)+1, 10)}
 	out, f := a.answer(w, r, &entry)

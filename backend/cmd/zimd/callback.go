@@ -10,31 +10,28 @@ import (
 
 	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/backend/webhook"
+	"github.com/zim-go/zim/token"
 )
 
 type callbackFlags struct {
 	CallbackURL            string   `name:"callback-url" help:"URL of the app's server that is told what happens, by POST requests that are signed with the callback secret." placeholder:"URL" env:"ZIM_CALLBACK_URL" group:"Callbacks"`
 	CallbackEvents         []string `help:"The events that it is told of, such as send_msg. Without it, all. With before_send_msg, it is also asked about each message before that is sent." placeholder:"EVENT" env:"ZIM_CALLBACK_EVENTS" group:"Callbacks"`
 	CallbackSendUnanswered bool     `help:"Send messages about which the app's server was asked, and did not answer within 5 seconds. Without it, they are refused." env:"ZIM_CALLBACK_SEND_UNANSWERED" group:"Callbacks"`
-	CallbackSecretFile     string   `help:"File with the callback secret, 32 bytes; not the app's secret. Without it, it is taken from $$ZIM_CALLBACK_SECRET." placeholder:"PATH" env:"ZIM_CALLBACK_SECRET_FILE" group:"Callbacks"`
+	CallbackSecretFile     string   `help:"File with the callback secret, 32 bytes; not the app's secret. Without it, it is taken from $$ZIM_CALLBACK_SECRET; --dev makes one up." placeholder:"PATH" env:"ZIM_CALLBACK_SECRET_FILE" group:"Callbacks"`
 	CallbackAllowHTTP      bool     `name:"callback-allow-http" help:"Take an http URL: anybody on the way can read and repeat what is sent." env:"ZIM_CALLBACK_ALLOW_HTTP" group:"Callbacks"`
 	CallbackAllowPrivate   bool     `help:"Take a URL of this machine or its network, http included. --dev does, too." env:"ZIM_CALLBACK_ALLOW_PRIVATE" group:"Callbacks"`
 }
 
-// callbacks returns what tells the app's server what happens, or nil if nobody is told. url is the one of the Server API.
-func (c *serveCmd) callbacks(st *store.Store, url string, log *slog.Logger) (*webhook.Sender, error) {
-	secret, err := readSecret("callback-secret", c.CallbackSecretFile, "ZIM_CALLBACK_SECRET")
+// callbacks returns what tells the app's server what happens, or nil if nobody is told. url is the one of the Server API, and appSecret the app's secret.
+func (c *serveCmd) callbacks(st *store.Store, url string, appSecret, secret token.Secret, log *slog.Logger) (*webhook.Sender, error) {
 	switch {
-	case err != nil:
-		return nil, err
 	case c.CallbackURL == "" && len(c.CallbackEvents) == 0:
 		return nil, nil
 	case c.CallbackURL == "":
 		return nil, errors.New("--callback-events needs --callback-url: who is to be told?")
 	case secret == "":
 		return nil, errors.New("--callback-url needs the callback secret: set $ZIM_CALLBACK_SECRET or --callback-secret-file")
-	}
-	if app, err := c.secret(); err == nil && hmac.Equal([]byte(app), []byte(secret)) {
+	case hmac.Equal([]byte(appSecret), []byte(secret)):
 		return nil, errors.New("the callback secret is the app's secret: who receives callbacks could do everything")
 	}
 	return webhook.New(webhook.Config{

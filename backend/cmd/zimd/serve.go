@@ -30,7 +30,7 @@ type serveCmd struct {
 	LogFormat       string        `help:"text or json." enum:"text,json" default:"text" env:"ZIM_LOG_FORMAT"`
 	LogLevel        slog.Level    `help:"debug, info, warn or error." default:"info" env:"ZIM_LOG_LEVEL"`
 
-	Dev     bool     `help:"Try it out: make an app with users, and print tokens for them." group:"Development"`
+	Dev     bool     `help:"Try it out: make an app with users, and print tokens for them, and what an app's server needs. Secrets that are not given are made up and printed, too." group:"Development"`
 	DevUser []string `help:"The users of --dev." default:"alice,bob" placeholder:"ID" group:"Development"`
 }
 
@@ -41,12 +41,16 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	callbackSecret, err := readSecret("callback-secret", c.CallbackSecretFile, "ZIM_CALLBACK_SECRET")
+	if err != nil {
+		return err
+	}
 	var d *dev
 	if c.Dev {
-		if d, err = c.prepareDev(secret); err != nil {
+		if d, err = c.prepareDev(secret, callbackSecret); err != nil {
 			return err
 		}
-		secret = d.secret
+		secret, callbackSecret = d.secret, d.callbackSecret
 	}
 	app, err := c.app(secret)
 	if err != nil {
@@ -77,7 +81,7 @@ func (c *serveCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	// After the backend has shut down: what is still on its way then is broken off, and can be resumed.
 	defer files.Close()
-	calls, err := c.callbacks(st, c.apiURL(url), log)
+	calls, err := c.callbacks(st, c.apiURL(url), secret, callbackSecret, log)
 	if err != nil {
 		return err
 	}
