@@ -39,7 +39,7 @@ func demo(ctx context.Context) (err error) {
 		web.Close()
 		<-served
 	}()
-	return withBackend(service, "http://"+receiver.Addr().String()+"/zim/callback", func() error {
+	return withBackend(service, "http://"+receiver.Addr().String()+callbackPath, func() error {
 		return run(ctx, s, func() error { return talk(ctx, "ws://"+service.Addr().String()+"/v1") })
 	})
 }

@@ -2,12 +2,23 @@
 //
 //	go run ./examples/cloudbot
 //
-// starts a backend that has the same, sends the bot a few messages, and ends. With ZIM_SERVER_SECRET it is a bot on the real service, or on
-// the one at ZIM_BASE_URL:
+// starts a backend that has the same, sends the bot a few messages, and ends. With ZIM_SERVER_SECRET, it is a bot on the real service, until SIGINT:
 //
-//	ZIM_APP_ID=… ZIM_SERVER_SECRET=… ZIM_CALLBACK_SECRET=… ZIM_CALLBACK_DIR=… ZIM_LISTEN=:8443 go run ./examples/cloudbot
+//	ZIM_APP_ID           the app's ID, a number
+//	ZIM_SERVER_SECRET    signs what the bot asks for
+//	ZIM_CALLBACK_SECRET  the other secret, with which the service signs what it tells
+//	ZIM_REGION           sha, hkg, fra, lax, bom or sgp: the nearest to this machine. Empty: the service chooses
+//	ZIM_BASE_URL         another service that has the same API, such as zimd. Empty: the real one
+//	ZIM_CALLBACK_DIR     keeps what callbacks told until it was handled, over a restart. Empty: a restart forgets it
+//	ZIM_LISTEN           where callbacks are taken, at the path /zim/callback. Empty: 127.0.0.1:8443
 //
-// The service's callbacks must reach /zim/callback there, through something that speaks TLS.
+// Callbacks come in plain HTTP: what the service reaches must speak TLS, and hand them on.
+//
+// Zimd serve --dev prints a line that sets those that are needed:
+//
+//	go run ./backend/cmd/zimd serve --dev --callback-url http://127.0.0.1:8443/zim/callback
+//	go run ./examples/cloudbot                        # in a second shell, after that line
+//	go run ./examples/say -to @RBT#helper hello       # in a third one, after alice's line
 package main
 
 import (
@@ -16,6 +27,8 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -44,41 +57,57 @@ func main() {
 	}
 }
 
+// callbackPath is where callbacks are taken. On the internet, it is better one that nobody guesses.
+const callbackPath = "/zim/callback"
+
 // production runs the bot until ctx ends.
 func production(ctx context.Context) error {
 	appID, err := strconv.ParseUint(os.Getenv("ZIM_APP_ID"), 10, 32)
-	if err != nil {
-		return fmt.Errorf("ZIM_APP_ID: %w", err)
+	switch {
+	case err != nil || appID == 0:
+		return fmt.Errorf("ZIM_APP_ID must be the app's ID, a number, and is %q", os.Getenv("ZIM_APP_ID"))
+	case os.Getenv("ZIM_CALLBACK_SECRET") == "":
+		return errors.New("ZIM_CALLBACK_SECRET is not set: without it, the bot hears nothing")
 	}
 	service := &cloud.Service{
 		AppID:          uint32(appID),
 		ServerSecret:   token.Secret(os.Getenv("ZIM_SERVER_SECRET")),
 		CallbackSecret: token.Secret(os.Getenv("ZIM_CALLBACK_SECRET")),
-		BaseURL:        os.Getenv("ZIM_BASE_URL"),     // empty: the real service
-		Dir:            os.Getenv("ZIM_CALLBACK_DIR"), // empty: a restart forgets what was not answered
+		Region:         cloud.Region(os.Getenv("ZIM_REGION")),
+		BaseURL:        os.Getenv("ZIM_BASE_URL"),
+		Dir:            os.Getenv("ZIM_CALLBACK_DIR"),
+		Logger:         slog.Default(),
 	}
-	web := &http.Server{Addr: cmp.Or(os.Getenv("ZIM_LISTEN"), "127.0.0.1:8443"), Handler: callbacks(service), ReadHeaderTimeout: 5 * time.Second}
+	ln, err := net.Listen("tcp", cmp.Or(os.Getenv("ZIM_LISTEN"), "127.0.0.1:8443"))
+	if err != nil {
+		return fmt.Errorf("ZIM_LISTEN: %w", err)
+	}
+	web := &http.Server{Handler: callbacks(service), ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan error, 1)
-	go func() { served <- web.ListenAndServe() }()
+	go func() { served <- web.Serve(ln) }()
 	shutdown := func(what interface{ Shutdown(context.Context) error }) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		return what.Shutdown(ctx)
 	}
 	err = run(ctx, service, func() error {
+		log.Printf("%s is logged in, and takes callbacks at http://%s%s", bot, ln.Addr(), callbackPath)
 		select {
 		case err := <-served:
+			served <- err
 			return err
 		case <-ctx.Done():
 		}
 		return shutdown(web)
 	})
+	web.Close()
+	<-served
 	return errors.Join(err, shutdown(service)) // last, so that the bot's Logout still counts
 }
 
 func callbacks(service *cloud.Service) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /zim/callback", service)
+	mux.Handle("POST "+callbackPath, service)
 	return mux
 }
 

@@ -84,7 +84,7 @@ func (c *conn) makeGroup(ctx context.Context, r *wire.CreateGroupRequest) (resp 
 	}
 	lost := errors.Is(err, transport.ErrOutcomeUnknown)
 	since, before := c.unsureOf(g.GroupId, lost, now)
-	if !lost && !(before && was(err, groupExists)) {
+	if !lost && (!before || !was(err, groupExists)) {
 		return nil, false, err
 	}
 	if resp := c.ownGroup(ctx, r, since); resp != nil {
