@@ -86,7 +86,8 @@ func production(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(ln) }()
 	shutdown := func(what interface{ Shutdown(context.Context) error }) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		// A connection on which nothing has come yet is waited for, for 5 seconds.
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		return what.Shutdown(ctx)
 	}

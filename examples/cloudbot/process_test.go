@@ -71,10 +71,12 @@ func TestAcrossProcesses(t *testing.T) {
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		for range lines { // until it closes its end
+		var said []string
+		for line := range lines { // until it closes its end
+			said = append(said, line)
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
+			t.Errorf("%s: %v, after %q", filepath.Base(cmd.Path), err, said)
 		}
 	}
 }
