@@ -65,6 +65,8 @@ func TestBotUnderQuirks(t *testing.T) {
 							got[c.Message]++
 						case *zim.ImageMessage:
 							got[c.URL]++
+						default:
+							t.Errorf("got a %T", c)
 						}
 					}
 					zim.On(bot, func(_ context.Context, e *zim.PeerMessageReceived) {

@@ -65,6 +65,8 @@ func lines(messages []*zim.Message) (list []string) {
 			text = "command " + string(c.Message)
 		case *zim.CustomMessage:
 			text = fmt.Sprint(c.SubType, ":", c.Message)
+		default:
+			text = fmt.Sprintf("a %T", c)
 		}
 		list = append(list, text+"+"+m.ExtendedData)
 	}
