@@ -129,6 +129,7 @@ func (s *story) upTo(d time.Duration) time.Duration {
 // Wherever the sender crashes, each durable message is in the log once and in order, also with regard to ordinary ones, and a handler was told
 // of it. (G2, G3, F10)
 func TestDurableMessagesSurvive(t *testing.T) {
+	report := tier.Begin(t, "durable messages")
 	seeds, lives := tier.Pick(4, 150), 5
 	messages, again := 0, 0
 	start := time.Now()
@@ -164,7 +165,7 @@ func TestDurableMessagesSurvive(t *testing.T) {
 			})
 		})
 	}
-	tier.Report(t, "durable messages", map[string]any{
+	report(map[string]any{
 		"seeds": seeds, "crashes": seeds * lives, "messages": messages, "told again": again, "seconds": time.Since(start).Seconds(),
 	})
 }

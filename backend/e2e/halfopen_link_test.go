@@ -125,6 +125,7 @@ func (c *cableConn) Close() error {
 // However the moment falls, and whichever directions are dead: the client finds out within 16 seconds, within 11 if it sends something, the
 // backend takes it for offline at most 36 seconds after it heard of it last, and what was sent arrives once.
 func TestHalfOpenLinks(t *testing.T) {
+	report := tier.Begin(t, "half-open")
 	const idleBound, sendingBound, offlineBound = 16 * time.Second, 11 * time.Second, 36 * time.Second
 	var idle, sending, offline []time.Duration
 	directions := []struct{ up, down bool }{{true, true}, {true, false}, {false, true}}
@@ -151,7 +152,7 @@ func TestHalfOpenLinks(t *testing.T) {
 	if got := slices.Max(offline); got > offlineBound {
 		t.Errorf("the backend took %v, want at most %v", got, offlineBound)
 	}
-	tier.Report(t, "half-open", map[string]any{
+	report(map[string]any{
 		"repetitions": n, "links": len(offline), "idle_max_s": slices.Max(idle).Seconds(), "sending_max_s": slices.Max(sending).Seconds(),
 		"offline_max_s": slices.Max(offline).Seconds(),
 	})

@@ -132,6 +132,7 @@ func (c *herdConn) Close() error {
 // When a gateway that is away for 10 seconds comes back, with room for a tenth of its clients in a second, they do not come all at once, none
 // tries too often, and they are back soon.
 func TestHerd(t *testing.T) {
+	report := tier.Begin(t, "herd")
 	const maxPeak, maxTime, maxAttempts = 20, 45 * time.Second, 8 // percent of the clients in a second; for 99 % of them; of each
 	n := tier.Pick(1000, 10_000)
 	var figures map[string]any
@@ -180,5 +181,5 @@ func TestHerd(t *testing.T) {
 			"max_attempts": attempts, "mean_attempts": float64(total) / float64(n),
 		}
 	})
-	tier.Report(t, "herd", figures)
+	report(figures)
 }

@@ -82,6 +82,7 @@ func measureResources(t *testing.T) (r resources) {
 
 // Clients that come and go leave nothing behind, neither here nor at the backend, over sockets and in memory.
 func TestLeaks(t *testing.T) {
+	report := tier.Begin(t, "leaks")
 	const maxHeap = 1 << 20
 	n := tier.Pick(60, 1000)
 	figures := map[string]any{"cycles": n}
@@ -127,5 +128,5 @@ func TestLeaks(t *testing.T) {
 			}
 		})
 	}
-	tier.Report(t, "leaks", figures)
+	report(figures)
 }

@@ -136,6 +136,7 @@ func (c *beatingConn) Start(req *wire.Request, done func(*wire.Response, error))
 // A crowd asks for four times as much as there is time for. What is taken is done soon, the rest is refused at once, and when the crowd
 // calms down all is well again.
 func TestOverload(t *testing.T) {
+	report := tier.Begin(t, "overload")
 	const (
 		cost     = 4 * time.Millisecond
 		capacity = int(time.Second / cost) // messages in a second
@@ -264,7 +265,7 @@ func TestOverload(t *testing.T) {
 		if lost > 0 || len(kept) != len(acked) {
 			t.Errorf("of %d messages that were acknowledged, %d are lost; %d are stored", len(acked), lost, len(kept))
 		}
-		tier.Report(t, "overload", map[string]any{
+		report(map[string]any{
 			"seconds": long.Seconds(), "offered": 4, "messages": n, "acked": len(acked), "goodput": share, "accepted_p99_ms": p99.Milliseconds(),
 			"refused": refused, "normal_after_ms": normal.Milliseconds(), "heartbeat_max_ms": slices.Max(s.beats).Milliseconds(),
 			"lost": lost, "heartbeats": len(s.beats),

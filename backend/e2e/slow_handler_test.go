@@ -64,6 +64,7 @@ func (s *spring) answer(req *wire.Request) *wire.Response {
 // A handler that takes a second for each event, while thousands come in a second, costs neither the connection nor memory nor a message: what
 // the service can repeat comes in order once there is time, and the rest is counted.
 func TestHandlerSlowerThanEvents(t *testing.T) {
+	report := tier.Begin(t, "slow handler")
 	const maxHeap = 16 << 20
 	seconds, rate := tier.Pick(5, 60), tier.Pick(2000, 5000)
 	var figures map[string]any
@@ -134,5 +135,5 @@ func TestHandlerSlowerThanEvents(t *testing.T) {
 		}
 		figures = map[string]any{"events": got, "events_per_s": rate, "broadcasts": broadcasts, "dropped": dropped, "heap_bytes": grown}
 	})
-	tier.Report(t, "slow handler", figures)
+	report(figures)
 }

@@ -27,6 +27,7 @@ import (
 // A soak is a crowd that talks for long, while somebody's connection is cut all the time.
 type soak struct {
 	t       *testing.T
+	report  func(figures map[string]any)
 	srv     *zimtest.Server
 	clients int
 	length  time.Duration
@@ -298,7 +299,7 @@ func (s *soak) run(dialers ...transport.Dialer) {
 			messages += n
 		}
 	}
-	tier.Report(t, "soak", map[string]any{
+	s.report(map[string]any{
 		"clients": s.clients, "seconds": s.length.Seconds(), "messages": messages, "cuts": cuts, "kicks": kicks, "logins": s.logins, "lost": lost,
 		"doubled_or_reordered": repeated, "goroutines_each": each, "heap_middle": middle.heap, "heap_late": late.heap,
 		"rss_middle": middle.rss, "rss_late": late.rss, "ack_p50_ms": at(50), "ack_p99_ms": at(99),
@@ -358,18 +359,19 @@ func soakApp(a *backend.App) {
 // A crowd that talks for long, while somebody's connection is cut all the time and now and then somebody is kicked out: nothing is lost, doubled or
 // reordered, and nothing grows. The long tier does that over real connections, in real time, with a cut every 50 ms.
 func TestSoak(t *testing.T) {
+	report := tier.Begin(t, "soak")
 	options := &zimtest.Options{App: soakApp, Config: func(c *backend.Config) { c.MaxPreLoginPerAddress = 1000 }}
 	if tier.Long() {
 		srv := zimtest.NewServer(t, options)
 		web := httptest.NewServer(srv)
 		t.Cleanup(web.Close)
-		s := &soak{t: t, srv: srv, clients: 500, length: 10 * time.Minute, pause: 2 * time.Second, cuts: 50 * time.Millisecond, filled: 500}
+		s := &soak{t: t, srv: srv, report: report, clients: 500, length: 10 * time.Minute, pause: 2 * time.Second, cuts: 50 * time.Millisecond, filled: 500}
 		s.run(websocket.Dialer{URL: "ws" + strings.TrimPrefix(web.URL, "http") + "/v1"})
 		return
 	}
 	synctest.Test(t, func(t *testing.T) {
 		srv := zimtest.NewServer(t, options)
-		s := &soak{t: t, srv: srv, clients: 30, length: 5 * time.Minute, pause: time.Second, cuts: 250 * time.Millisecond}
+		s := &soak{t: t, srv: srv, report: report, clients: 30, length: 5 * time.Minute, pause: time.Second, cuts: 250 * time.Millisecond}
 		s.run(srv.InProcess(), srv.WebSocket())
 	})
 }

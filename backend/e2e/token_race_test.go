@@ -226,6 +226,7 @@ func (r *tokenRace) run() {
 // However renewals, lost connections, logouts and expiry meet: no older token is used after a newer one was adopted, one is renewed at a
 // time, and no session ends for its token before that has expired.
 func TestTokenRaces(t *testing.T) {
+	report := tier.Begin(t, "token races")
 	const batch = 50 // cases for a backend
 	n, tokens, warned, expired := tier.Pick(100, 10_000), 0, 0, 0
 	for first := 0; first < n; first += batch {
@@ -248,7 +249,7 @@ func TestTokenRaces(t *testing.T) {
 	if expired == 0 || warned == 0 {
 		t.Errorf("%d warnings, and %d sessions ended for their token: this tests nothing", warned, expired)
 	}
-	tier.Report(t, "token races", map[string]any{"interleavings": n, "tokens": tokens, "warnings": warned, "expired": expired})
+	report(map[string]any{"interleavings": n, "tokens": tokens, "warnings": warned, "expired": expired})
 }
 
 // A token that is renewed in the moment in which the old one expires is taken or it is not, and both sides agree.

@@ -16,6 +16,7 @@ import (
 
 // Nobody is told that something is stored before it was written and then synced.
 func TestAckFollowsSync(t *testing.T) {
+	report := tier.Begin(t, "acknowledgments after syncs")
 	acks := tier.Pick(1000, 10_000)
 	early := earlyAcks(t, "", acks)
 	if early > 0 {
@@ -25,7 +26,7 @@ func TestAckFollowsSync(t *testing.T) {
 	if relaxed < 400 {
 		t.Errorf("where nobody waits for the disk, only %d of 500 acknowledgments were found to come before the sync", relaxed)
 	}
-	tier.Report(t, "acknowledgments after syncs", map[string]any{"acks": acks, "early": early, "early of 500 without waiting": relaxed})
+	report(map[string]any{"acks": acks, "early": early, "early of 500 without waiting": relaxed})
 }
 
 // earlyAcks lets several senders send n messages, and returns how many were acknowledged before a sync of the log that came after the last
@@ -157,6 +158,7 @@ func sweep(t *testing.T, dir string, kind what, do func(w *world, k int)) {
 
 // When the disk is full, what does not fit is refused. The store goes on reading, and goes on writing once there is room.
 func TestDiskErrorsFull(t *testing.T) {
+	report := tier.Begin(t, "full disks")
 	dir := t.TempDir()
 	runs, refused, unopened := 0, 0, 0
 	sweep(t, dir, wrote, func(w *world, k int) {
@@ -197,7 +199,7 @@ func TestDiskErrorsFull(t *testing.T) {
 	if refused < runs/2 {
 		t.Errorf("%d operations were refused in %d runs", refused, runs)
 	}
-	tier.Report(t, "full disks", map[string]any{"runs": runs, "refused": refused, "not opened": unopened})
+	report(map[string]any{"runs": runs, "refused": refused, "not opened": unopened})
 }
 
 // After a write or a sync failed, whether in a commit or a checkpoint, nothing is committed or acknowledged any more. What was acknowledged
@@ -211,6 +213,7 @@ func TestDiskErrors(t *testing.T) {
 		"a truncation": {what: truncated, n: 1, code: sqlite3.SQLITE_IOERR_TRUNCATE},
 	} {
 		t.Run(name, func(t *testing.T) {
+			report := tier.Begin(t, "failing disks: "+name)
 			dir := t.TempDir()
 			runs, failed, unopened := 0, 0, 0
 			sweep(t, dir, f.what, func(w *world, k int) {
@@ -240,7 +243,7 @@ func TestDiskErrors(t *testing.T) {
 				w.cut(w.disk.log, min(at+20, len(w.disk.log)))
 				runs++
 			})
-			tier.Report(t, "failing disks: "+name, map[string]any{"runs": runs, "stopped": failed, "not opened": unopened})
+			report(map[string]any{"runs": runs, "stopped": failed, "not opened": unopened})
 		})
 	}
 }

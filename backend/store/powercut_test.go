@@ -21,6 +21,7 @@ type cutFigures struct {
 // A power cut loses nothing that was acknowledged, whatever becomes of what was not synced, and leaves a file that is whole: transactions
 // are there from the first to some last one, and none in part.
 func TestPowerCuts(t *testing.T) {
+	report := tier.Begin(t, "power cuts")
 	got := powerCuts(t, "", tier.Pick(200, 20_000)/slow)
 	if got.lost > 0 {
 		t.Errorf("%d of %d acknowledged operations were lost", got.lost, got.due)
@@ -28,18 +29,19 @@ func TestPowerCuts(t *testing.T) {
 	if worlds := got.cuts / 45; got.checkpoints < 2*worlds || got.restarts < 2*worlds {
 		t.Errorf("in %d worlds, there were %d checkpoints, and the log was begun %d times", worlds, got.checkpoints, got.restarts)
 	}
-	tier.Report(t, "power cuts", map[string]any{
+	report(map[string]any{
 		"cuts": got.cuts, "kills": got.kills, "acked": got.due, "lost": got.lost, "checkpoints": got.checkpoints, "restarts": got.restarts,
 	})
 }
 
 // The test above finds what is lost: with a commit that does not wait for the disk, there is something.
 func TestPowerCutsFindLoss(t *testing.T) {
+	report := tier.Begin(t, "power cuts without waiting")
 	got := powerCuts(t, "NORMAL", tier.Pick(30, 1000)/slow)
 	if got.lost == 0 {
 		t.Errorf("none of %d acknowledged operations was lost, although nobody waited for the disk", got.due)
 	}
-	tier.Report(t, "power cuts without waiting", map[string]any{"cuts": got.cuts, "acked": got.due, "lost": got.lost})
+	report(map[string]any{"cuts": got.cuts, "acked": got.due, "lost": got.lost})
 }
 
 // powerCuts does cuts power cuts. Each world has three lives: a store is opened, works and is closed. The power is cut at many points of
@@ -95,6 +97,7 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 // What a killed process left is not on the disk, although it can be read; and if a sync failed, it does not come there by another sync. Nobody
 // is told that it is stored before it is.
 func TestPowerCutsAfterKill(t *testing.T) {
+	report := tier.Begin(t, "power cuts after a kill")
 	w := newWorld(t, t.TempDir(), 1)
 	w.live(nil, tier.Pick(6, 100))
 	log, done := w.disk.log, w.done
@@ -138,7 +141,7 @@ func TestPowerCutsAfterKill(t *testing.T) {
 	if kills == 0 {
 		t.Error("no kill came between a commit and its sync")
 	}
-	tier.Report(t, "power cuts after a kill", map[string]any{"kills": kills})
+	report(map[string]any{"kills": kills})
 }
 
 // kill ends the process when the log was so long: what it wrote is there, and nobody knows what is on the disk.

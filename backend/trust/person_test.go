@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -240,6 +242,8 @@ func (p *person) retry() {
 		p.mu.Unlock()
 		return
 	}
+	// The one that was made first: they may have ended together, in any order.
+	slices.SortFunc(p.open, func(a, b *zim.Message) int { return strings.Compare(a.LocalID, b.LocalID) })
 	m := p.open[0]
 	p.open = p.open[1:]
 	p.mu.Unlock()

@@ -237,7 +237,7 @@ func (s *storm) judge(began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	spoiled := s.proxy.spoiled()
-	tier.Report(s.t, "processes", map[string]any{
+	s.report(map[string]any{
 		"seed": s.seed, "seconds": int(time.Since(began).Seconds()), "disk": s.disk != nil, "messages": s.total, "outcomes": s.outcomes,
 		"connections": spoiled, "cuts": cuts(spoiled), "faults": s.done, "redelivered": s.again.Load(), "violations": found,
 		"lost": found["Durable"] + found["Delivered"], "doubled": found["Unique"],

@@ -35,8 +35,9 @@ const (
 // acknowledged is there, once and in order; every reader gets it, across runs of its program at least once; and each send ends
 // as acknowledged, refused or unknown, which another try resolves.
 func TestProcesses(t *testing.T) {
-	began := time.Now()
+	began, report := time.Now(), tier.Begin(t, "processes")
 	s := newStorm(t, tier.Pick(5_000, 50_000))
+	s.report = report
 	s.login()
 	s.runner.count = s.total * 15 / 100
 	s.startCatcher()
@@ -60,6 +61,7 @@ func TestProcesses(t *testing.T) {
 // A storm is one run of the suite.
 type storm struct {
 	t       *testing.T
+	report  func(figures map[string]any)
 	seed    uint64
 	rnd     *rand.Rand // of the goroutine that runs the plan
 	total   int

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -19,15 +20,21 @@ import (
 )
 
 // The real SDK and the real backend in one bubble, where a seed decides what users do and what goes wrong. Then the network is healed, the
-// users come back, and everything must be where it belongs. ZIM_SEED=n runs one seed alone, and exactly as it was.
+// users come back, and everything must be where it belongs. ZIM_SEED=n runs one seed alone, as it was: see TestSimulationReplays. ZIM_SHARD=i/n
+// runs each n-th seed from the i-th on, without a report: the long tier has a process for each processor do that.
 func TestSimulation(t *testing.T) {
-	if os.Getenv("ZIM_SHARD") == "" && tier.Long() {
-		shards(t)
-		return
+	began, shard := time.Now(), os.Getenv("ZIM_SHARD")
+	var tell func(figures map[string]any)
+	if shard == "" {
+		tell = tier.Begin(t, "simulation")
+		if tier.Long() {
+			report(t, tell, shards(t), began)
+			return
+		}
 	}
 	first, step, seeds := uint64(1), uint64(1), uint64(tier.Pick(100, 20_000))
-	if s := os.Getenv("ZIM_SHARD"); s != "" {
-		if _, err := fmt.Sscanf(s, "%d/%d", &first, &step); err != nil {
+	if shard != "" {
+		if _, err := fmt.Sscanf(shard, "%d/%d", &first, &step); err != nil {
 			t.Fatalf("ZIM_SHARD: %v", err)
 		}
 	}
@@ -38,37 +45,34 @@ func TestSimulation(t *testing.T) {
 		}
 		first, seeds = seed, seed
 	}
-	began := time.Now()
 	total := make(totals)
-	for seed := first; seed <= seeds; seed += step {
+	for seed := first; seed <= seeds && total["failed seeds"] < 10; seed += step {
+		total["seeds"]++
 		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { simulate(t, seed, total) }) {
 			total["failed seeds"]++
-			if total["failed seeds"] >= 10 {
-				break
-			}
 		}
-		total["seeds"]++
 	}
-	if os.Getenv("ZIM_SHARD") != "" {
-		line, err := json.Marshal(total)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("%s%s\n", shardLine, line)
+	if shard == "" {
+		report(t, tell, total, began)
 		return
 	}
-	report(t, total, began)
+	line, err := json.Marshal(total)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("%s%s\n", shardLine, line)
 }
 
 // totals are how often each thing happened.
 type totals map[string]int
 
-func report(t *testing.T, total totals, began time.Time) {
+// report tells the figures, and fails if they show too little.
+func report(t *testing.T, tell func(map[string]any), total totals, began time.Time) {
 	figures := map[string]any{"seconds": time.Since(began).Seconds()}
 	for name, n := range total {
 		figures[name] = n
 	}
-	tier.Report(t, "simulation", figures)
+	tell(figures)
 	if total["seeds"] < 50 {
 		return // one seed need not have all of it
 	}
@@ -86,8 +90,7 @@ func report(t *testing.T, total totals, began time.Time) {
 const shardLine = "shard: "
 
 // shards runs the seeds in a process for each processor: a bubble that is to be the same again has only one.
-func shards(t *testing.T) {
-	began := time.Now()
+func shards(t *testing.T) totals {
 	n := runtime.NumCPU()
 	outputs := make([]bytes.Buffer, n)
 	var wg sync.WaitGroup
@@ -122,31 +125,31 @@ func shards(t *testing.T) {
 			t.Logf("shard %d:\n%s", i+1, text)
 		}
 	}
-	report(t, total, began)
+	return total
 }
 
-// A failing seed fails in the same way each time: what users do, what goes wrong, and what comes of it follow from the seed. Only timers that
-// end in the same nanosecond come in any order, which synctest sees to, and a machine that takes the processor away for long makes the runtime
-// switch goroutines. That rarely decides anything; and two diaries that are the same to the nanosecond are no chance.
+// A seed that is played again is the same again, from beginning to end and to the nanosecond: what users do, what goes wrong, and what comes
+// of it. That holds for nearly all runs, and for most runs of each seed. The others differ from where the Go runtime decided something: see
+// zimtest.Deterministic. A seed that fails may so need to be played a few times: TestPlantedDefects does that.
 func TestSimulationReplays(t *testing.T) {
-	for seed := uint64(1); seed <= uint64(tier.Pick(3, 20)); seed++ {
-		const runs, same = 9, 2
+	const runs, most, nearlyAll = 5, 3, 0.8
+	same, all := 0, 0
+	for seed := uint64(1); seed <= uint64(tier.Pick(8, 100)); seed++ {
 		diaries := make(map[string]int)
-		most := 0
 		for range runs {
-			var diary []string
-			synctest.Test(t, func(t *testing.T) { diary = play(t, seed, make(totals)) })
-			diary = slices.DeleteFunc(diary, func(line string) bool {
-				at, err := time.ParseDuration(strings.Fields(line)[0])
-				return err != nil || at > 40*time.Second // what a switch has changed changes more and more
+			t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { diaries[strings.Join(play(t, seed, make(totals)), "\n")]++ })
 			})
-			text := strings.Join(diary, "\n")
-			diaries[text]++
-			most = max(most, diaries[text])
 		}
-		if exact && most < same {
-			t.Errorf("seed %d: of %d runs, only %d were the same", seed, runs, most)
+		n := slices.Max(slices.Collect(maps.Values(diaries)))
+		if exact && n < most {
+			t.Errorf("seed %d: of %d runs, only %d were the same", seed, runs, n)
 		}
+		same, all = same+n, all+runs
+	}
+	t.Logf("%d of %d runs were as most of their seed", same, all)
+	if exact && float64(same) < nearlyAll*float64(all) {
+		t.Errorf("of %d runs, only %d were as most of their seed", all, same)
 	}
 }
 

@@ -1,10 +1,13 @@
 package trust_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -98,7 +101,18 @@ func play(t *testing.T, seed uint64, total totals) []string {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append(w.diary, w.faults.Trace()...)
+	return inOrder(append(w.diary, w.faults.Trace()...))
+}
+
+// inOrder sorts a diary by time. What happened in the same nanosecond has no order.
+func inOrder(diary []string) []string {
+	at := make(map[string]time.Duration)
+	for _, line := range diary {
+		first, _, _ := strings.Cut(line, " ")
+		at[line], _ = time.ParseDuration(first) // what begins in another way comes first
+	}
+	slices.SortFunc(diary, func(a, b string) int { return cmp.Or(cmp.Compare(at[a], at[b]), strings.Compare(a, b)) })
+	return diary
 }
 
 // settle makes users and the group, before anything goes wrong.

@@ -21,7 +21,7 @@ import (
 
 // A FaultProfile says how bad a network is. The zero value is a perfect one. Shares are between 0 and 1.
 type FaultProfile struct {
-	// MinDelay and MaxDelay bound how long each frame takes; frames in one direction stay in order.
+	// MinDelay and MaxDelay bound how long each frame and each dial takes; frames in one direction stay in order.
 	MinDelay, MaxDelay time.Duration
 	// CutEvery is after how many bytes a connection breaks, on average: in the middle of a frame, in either direction. 0 is never.
 	CutEvery int
@@ -39,6 +39,14 @@ type FaultProfile struct {
 	MaxStall   time.Duration
 	// Refuse is the share of dials that fail at once, and Hang that of dials that get no answer.
 	Refuse, Hang float64
+}
+
+// delay returns how long the next frame takes, or the next dial.
+func (p *FaultProfile) delay(dice *rand.Rand) time.Duration {
+	if p.MaxDelay <= p.MinDelay {
+		return p.MinDelay
+	}
+	return p.MinDelay + time.Duration(dice.Int64N(int64(p.MaxDelay-p.MinDelay)+1))
 }
 
 // BadNetwork is a profile with some of everything.
@@ -75,13 +83,29 @@ type Faults struct {
 }
 
 // Deterministic makes what follows in a bubble of testing/synctest the same each time: until the test ends, the process runs on one processor,
-// and what it takes for random follows from the seed. The test must not be parallel. With the same Faults, the same program then does exactly the
-// same, to the nanosecond of the bubble's time; but timers that end in the same nanosecond come in any order.
+// what it takes for random follows from the seed, and the directories of t.TempDir are in memory, where the system has files there (/dev/shm). It
+// is called before the first of those is made, and the test must not be parallel. With the same Faults, the same program then does the same, to the
+// nanosecond of the bubble's time, but for what the Go runtime decides by chance or by real time:
+//
+//   - which timers of the same nanosecond come first, and which case of a select if several are ready;
+//   - the order of a map;
+//   - that another goroutine runs if one takes 10 milliseconds, or a call of the operating system is not back at once: files elsewhere
+//     than in memory, and the network.
+//
+// A program that lets none of them decide anything is the same in each run. With the race detector, none is.
 func Deterministic(t *testing.T, seed uint64) {
 	cryptotest.SetGlobalRandom(t, seed)
 	procs := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
+	// While one goroutine waits for a disk, others run: how fast the disk is would decide.
+	if dir, err := os.MkdirTemp(memory, "zimtest"); err == nil {
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		t.Setenv("GOTMPDIR", dir) // where TempDir makes them
+	}
 }
+
+// memory is where Linux has files that are on no disk.
+const memory = "/dev/shm"
 
 // NewFaults makes Faults with a profile. If the seed is 0, it is the one in the environment variable ZIM_SEED, or else a random one. A test
 // that fails says which it was.
@@ -180,6 +204,13 @@ func (d *faultDialer) Dial(ctx context.Context) (transport.Conn, error) {
 		f.note(link, "hang", "")
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if delay := p.delay(dice); delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	inner, err := d.inner.Dial(ctx)
 	if err != nil {

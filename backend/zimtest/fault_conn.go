@@ -26,8 +26,9 @@ type faultConn struct {
 	inner  transport.Conn
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-	up     *lane // requests, to the service
-	down   *lane // answers and pushes
+	up     *lane      // requests, to the service
+	down   *lane      // answers and pushes
+	pauses *rand.Rand // of receive
 	run    sync.WaitGroup
 	pushes chan struct{} // holds one token while pushes may be there
 
@@ -55,6 +56,7 @@ func newFaultConn(f *Faults, link string, dice *rand.Rand, inner transport.Conn)
 	}
 	c.up = newLane(c, "request", rand.New(rand.NewPCG(dice.Uint64(), 1)))
 	c.down = newLane(c, "answer or push", rand.New(rand.NewPCG(dice.Uint64(), 2)))
+	c.pauses = rand.New(rand.NewPCG(dice.Uint64(), 3))
 	c.run.Go(c.up.run)
 	c.run.Go(c.down.run)
 	c.run.Go(c.receive)
@@ -144,7 +146,8 @@ func (c *faultConn) receive() {
 			c.arrived = append(c.arrived, push)
 			c.wake()
 		}})
-		if pause := c.down.pause(); pause > 0 {
+		if p := c.faults.current(); c.pauses.Float64() < p.SlowReader {
+			pause := time.Duration(c.pauses.Int64N(int64(p.MaxStall) + 1))
 			c.faults.note(c.link, "slow reader", fmt.Sprint(" for ", pause))
 			select {
 			case <-time.After(pause):
@@ -259,17 +262,6 @@ func newLane(c *faultConn, what string, dice *rand.Rand) *lane {
 // upTo returns a random time. The caller holds mu.
 func (l *lane) upTo(d time.Duration) time.Duration { return time.Duration(l.dice.Int64N(int64(d) + 1)) }
 
-// pause returns how long the client reads nothing now.
-func (l *lane) pause() time.Duration {
-	p := l.conn.faults.current()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dice.Float64() >= p.SlowReader {
-		return 0
-	}
-	return l.upTo(p.MaxStall)
-}
-
 // add puts a frame on the lane, and decides what becomes of it.
 func (l *lane) add(f frame) {
 	c, p := l.conn, l.conn.faults.current()
@@ -287,10 +279,7 @@ func (l *lane) add(f frame) {
 		return
 	}
 	defer l.mu.Unlock()
-	delay := p.MinDelay
-	if p.MaxDelay > p.MinDelay {
-		delay += l.upTo(p.MaxDelay - p.MinDelay)
-	}
+	delay := p.delay(l.dice)
 	if stall := l.dice.Float64() < p.Stall; stall {
 		still := l.upTo(p.MaxStall)
 		c.faults.note(c.link, "stall", fmt.Sprintf(" of %v before a %s", still, l.what))

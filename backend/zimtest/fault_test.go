@@ -100,7 +100,7 @@ func chat(t *testing.T, seed uint64, profile zimtest.FaultProfile, messages int)
 
 // Everything goes wrong, and bob gets each message once, in order.
 func TestFaultsHappen(t *testing.T) {
-	texts, trace, counts := chat(t, 45, zimtest.BadNetwork(), 200)
+	texts, trace, counts := chat(t, 50, zimtest.BadNetwork(), 200)
 	var want []string
 	for n := range 200 {
 		want = append(want, fmt.Sprint(n))
