@@ -15,7 +15,7 @@ func (w *world) disturb(dice *rand.Rand) {
 	within := func(d time.Duration) time.Duration { return time.Duration(dice.Int64N(int64(d))) }
 	for w.until(within(15 * time.Second)) {
 		p := w.people[dice.IntN(len(w.people))]
-		switch dice.IntN(8) {
+		switch dice.IntN(9) {
 		case 0:
 			w.note("restart", "")
 			w.srv.Stop()
@@ -30,12 +30,12 @@ func (w *world) disturb(dice *rand.Rand) {
 		case 3:
 			w.note("crash", "%s", p.name)
 			p.zim().Destroy()
-			w.history.Restarted(p.name)
+			w.history.Restarted(p.reader())
 			time.Sleep(within(10 * time.Second))
 			p.begin()
 		case 4:
 			w.note("away", "%s", p.name)
-			p.leave(within(2 * time.Minute))
+			p.leave(within(2*time.Minute), func() {})
 		case 5:
 			w.note("storm", "%s", p.name)
 			var wg sync.WaitGroup
@@ -44,6 +44,18 @@ func (w *world) disturb(dice *rand.Rand) {
 				wg.Go(func() { w.takeOver(p, fmt.Sprint("device", i), stay) })
 			}
 			wg.Wait()
+		case 6:
+			if !w.forgets {
+				continue
+			}
+			w.note("forgotten", "%s", p.name)
+			kept := within(10 * time.Second)
+			p.leave(within(2*time.Minute), func() {
+				w.prunes.Add(1)
+				if err := w.store.Prune(kept); err != nil {
+					w.t.Error(err)
+				}
+			})
 		default:
 			p.mu.Lock()
 			p.slow = within(30 * time.Second)
@@ -63,8 +75,8 @@ func (w *world) takeOver(p *person, device string, stay time.Duration) {
 	time.Sleep(stay)
 }
 
-// leave logs out for a while.
-func (p *person) leave(d time.Duration) {
+// leave logs out for a while, at whose end something is done.
+func (p *person) leave(d time.Duration, last func()) {
 	p.mu.Lock()
 	z := p.current
 	p.away = true
@@ -73,6 +85,7 @@ func (p *person) leave(d time.Duration) {
 		p.world.note("logout failed", "%s: %v", p.name, err)
 	}
 	p.world.until(d)
+	last()
 	p.mu.Lock()
 	p.away = false
 	p.mu.Unlock()

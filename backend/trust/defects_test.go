@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +60,12 @@ var searches = []search{
 	{defect.OutboxUnbounded, root, "^TestFullOutbox$"},
 }
 
+// failedSeed is the seed of the simulation that failed, and a violation what it complained of: of which message, but not under which IDs.
+var (
+	failedSeed = regexp.MustCompile(`--- FAIL: TestSimulation/seed=(\d+)`)
+	violation  = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: [^,\n]+`)
+)
+
 // Each mistake of package defect is made, one at a time, and the suites must find it: a suite that has never failed proves nothing.
 func TestPlantedDefects(t *testing.T) {
 	report := tier.Begin(t, "defects")
@@ -69,7 +76,7 @@ func TestPlantedDefects(t *testing.T) {
 	bin := t.TempDir()
 	binaries := make(map[string]string)
 	healthy := make(map[string]bool)
-	found, tried := 0, 0
+	found, tried, replayed := 0, 0, 0
 	slowest := time.Duration(0)
 	for _, s := range searches {
 		if !exact && s.module != storage {
@@ -86,12 +93,12 @@ func TestPlantedDefects(t *testing.T) {
 				}
 				binaries[s.module] = out
 			}
-			run := func(planted defect.Name) (output []byte, failed bool) {
+			run := func(planted defect.Name, env ...string) (output []byte, failed bool) {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 				defer cancel()
 				cmd := exec.CommandContext(ctx, binaries[s.module], "-test.run", s.tests, "-test.failfast", "-test.timeout", "4m")
 				cmd.Dir = filepath.Join(top, s.module)
-				cmd.Env = append(os.Environ(), "ZIM_DEFECT="+string(planted), "ZIM_TIER=short", "ZIM_REPORT=")
+				cmd.Env = append(append(os.Environ(), "ZIM_DEFECT="+string(planted), "ZIM_TIER=short", "ZIM_REPORT="), env...)
 				output, err := cmd.CombinedOutput()
 				if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 					t.Fatal(err)
@@ -108,15 +115,34 @@ func TestPlantedDefects(t *testing.T) {
 				healthy[key] = true
 			}
 			start := time.Now()
-			if output, failed := run(s.defect); !failed || bytes.Contains(output, []byte("test timed out")) {
+			output, failed := run(s.defect)
+			if !failed || bytes.Contains(output, []byte("test timed out")) {
 				t.Errorf("%s in %s did not find it:\n%s", s.tests, s.module, output)
 				return
 			}
 			found++
 			slowest = max(slowest, time.Since(start))
+			seed := failedSeed.FindSubmatch(output)
+			if seed == nil {
+				return
+			}
+			// The seed finds it again each time, and in the same way in most runs, as TestSimulationReplays has it.
+			const runs, most = 5, 3
+			ways := make(map[string]int)
+			for range runs {
+				output, failed := run(s.defect, "ZIM_SEED="+string(seed[1]))
+				if !failed {
+					t.Errorf("the seed %s did not find it again", seed[1])
+				}
+				ways[string(bytes.Join(violation.FindAll(output, -1), []byte("\n")))]++
+			}
+			if n := slices.Max(slices.Collect(maps.Values(ways))); n < most {
+				t.Errorf("the seed %s found it in %d ways in %d runs", seed[1], len(ways), runs)
+			}
+			replayed++
 		})
 	}
-	report(map[string]any{"tried": tried, "found": found, "slowest_seconds": slowest.Seconds()})
+	report(map[string]any{"tried": tried, "found": found, "replayed": replayed, "slowest_seconds": slowest.Seconds()})
 }
 
 // Each mistake that can be made is searched for.

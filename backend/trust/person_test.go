@@ -25,11 +25,17 @@ type person struct {
 	down   chan struct{} // holds a token when the session is over and nobody meant it
 
 	mu      sync.Mutex
-	logins  *rand.Rand     // guarded by mu; of how long tokens are good
-	current *zim.ZIM       // guarded by mu
-	slow    time.Duration  // guarded by mu; how long the next events take their handler
-	away    bool           // guarded by mu; the person logged out and will come back
-	open    []*zim.Message // guarded by mu; of which is not known what became of them
+	logins  *rand.Rand       // guarded by mu; of how long tokens are good
+	token   string           // guarded by mu; the last one to log in with
+	current *zim.ZIM         // guarded by mu
+	slow    time.Duration    // guarded by mu; how long the next events take their handler
+	away    bool             // guarded by mu; the person logged out and will come back
+	open    []*zim.Message   // guarded by mu; of which is not known what became of them
+	sent    []*zim.Message   // guarded by mu; acknowledged, and stored
+	fates   map[string]*fate // guarded by mu; of those that were changed, by ID
+	mirror  mirror           // guarded by mu
+	resets  int              // guarded by mu; how often the feed began anew
+	resetAt int              // guarded by mu; how many causes there had been when it did so last
 
 	owned map[string]*zimtest.Sending // guarded by mu; durable messages that the outbox has, by their local IDs
 }
@@ -51,11 +57,17 @@ func (p *person) begin() {
 		case <-ctx.Done():
 			return // the program crashed before it was through with it
 		}
-		w.history.Received(p.name, messages...)
+		p.learn(messages)
+		w.history.Received(p.reader(), messages...)
 	}
 	zim.On(z, func(ctx context.Context, e *zim.PeerMessageReceived) { received(ctx, e.Messages) })
 	zim.On(z, func(ctx context.Context, e *zim.GroupMessageReceived) { received(ctx, e.Messages) })
-	zim.On(z, func(_ context.Context, e *zim.SyncReset) { w.t.Errorf("%s: the feed began anew: %+v", p.name, e) })
+	zim.On(z, func(ctx context.Context, e *zim.RoomMessageReceived) {
+		w.note("told in the room", "%s", p.name)
+		w.history.Received(p.reader(), e.Messages...)
+	})
+	p.watch(z)
+	zim.On(z, func(_ context.Context, e *zim.SyncReset) { p.startOver(e) })
 	zim.On(z, func(_ context.Context, e *zim.MessageSentStatusChanged) {
 		for _, info := range e.Infos {
 			p.mu.Lock()
@@ -68,11 +80,7 @@ func (p *person) begin() {
 			}
 		}
 	})
-	zim.On(z, func(ctx context.Context, _ *zim.TokenWillExpire) {
-		if err := z.RenewToken(ctx, w.srv.TokenFor(p.name, 10*time.Minute)); err != nil {
-			w.note("renewal failed", "%s: %v", p.name, err)
-		}
-	})
+	zim.On(z, func(ctx context.Context, _ *zim.TokenWillExpire) { p.renew(ctx, z) })
 	zim.On(z, func(_ context.Context, e *zim.ConnectionStateChanged) {
 		if e.State != zim.ConnectionStateDisconnected {
 			return
@@ -84,8 +92,34 @@ func (p *person) begin() {
 	})
 	p.mu.Lock()
 	p.current = z
+	p.resetAt = 0 // what the last run had not told the service that it handled, this one may be told again
 	p.mu.Unlock()
 	p.logInAgain()
+}
+
+// startOver is the handler for a feed that began anew, which it does once for each time that what was missed is not kept any more.
+func (p *person) startOver(e *zim.SyncReset) {
+	w := p.world
+	w.note("sync reset", "%s: %s", p.name, e.Reason)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	causes := int(w.prunes.Load())
+	if causes == p.resetAt {
+		w.t.Errorf("%s: the feed began anew, without another cause: %+v", p.name, e)
+	}
+	p.resetAt = causes
+	p.resets++
+	p.mirror = newMirror()
+}
+
+// reader is the name under which the history knows what the person receives: another one when something was left out.
+func (p *person) reader() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.resets == 0 {
+		return p.name
+	}
+	return fmt.Sprint(p.name, "/", p.resets)
 }
 
 // logInAgain tells the supervisor, if there still is one, that there may be no session.
@@ -128,12 +162,50 @@ func (p *person) supervise() {
 func (p *person) login(z *zim.ZIM) bool {
 	p.mu.Lock()
 	ttl := 80*time.Second + time.Duration(p.logins.Int64N(int64(20*time.Second)))
+	p.token = p.world.srv.TokenFor(p.name, ttl)
+	config := zim.LoginConfig{Token: p.token}
 	p.mu.Unlock()
-	err := z.Login(context.Background(), p.name, &zim.LoginConfig{Token: p.world.srv.TokenFor(p.name, ttl)})
-	if err != nil {
+	if err := z.Login(context.Background(), p.name, &config); err != nil {
 		p.world.note("login failed", "%s: %v", p.name, err)
+		return false
 	}
-	return err == nil
+	if _, err := z.EnterRoom(context.Background(), zim.RoomInfo{RoomID: p.world.room.ID}, nil); err != nil {
+		p.world.note("room not entered", "%s: %v", p.name, err)
+	}
+	return true
+}
+
+// renew renews the token; but some tokens are no good, some come late, and some are older than what the service has.
+func (p *person) renew(ctx context.Context, z *zim.ZIM) {
+	w := p.world
+	p.mu.Lock()
+	older, how, late := p.token, p.logins.IntN(6), 20*time.Second+time.Duration(p.logins.Int64N(int64(20*time.Second)))
+	p.mu.Unlock()
+	try := func(what, token string) {
+		if err := z.RenewToken(ctx, token); err != nil {
+			w.note(what+" failed", "%s: %v", p.name, err)
+			return
+		}
+		w.note(what, "%s", p.name)
+	}
+	switch how {
+	case 0:
+		try("bad renewal", "04no token")
+		return
+	case 1:
+		select {
+		case <-time.After(late):
+		case <-ctx.Done():
+			return
+		}
+		try("late renewal", w.srv.TokenFor(p.name, 10*time.Minute))
+		return
+	}
+	try("renewal", w.srv.TokenFor(p.name, 10*time.Minute))
+	if how == 2 {
+		w.note("older token", "%s", p.name)
+		try("older renewal", older)
+	}
 }
 
 // comeBack makes sure that the person is there, after everything.
@@ -157,6 +229,9 @@ func (p *person) write() {
 		if other := w.people[p.dice.IntN(users)]; other != p {
 			to = zim.Peer(other.name)
 		}
+		if p.dice.IntN(8) == 0 {
+			to = w.room
+		}
 		var content zim.Content = &zim.TextMessage{Message: fmt.Sprint(p.name, " says ", n)}
 		if p.dice.IntN(8) == 0 {
 			content = &zim.CommandMessage{Message: []byte(fmt.Sprint(p.name, " commands ", n))}
@@ -168,7 +243,7 @@ func (p *person) write() {
 		}
 		look := p.dice.IntN(3) == 0
 		send := func() { p.send(content, to, patience, look) }
-		if content.Type() == zim.MessageTypeText && p.dice.IntN(6) == 0 {
+		if content.Type() == zim.MessageTypeText && to != w.room && p.dice.IntN(6) == 0 {
 			send = func() { p.entrust(content, to) }
 		}
 		if p.dice.IntN(3) == 0 {
@@ -179,6 +254,9 @@ func (p *person) write() {
 		if p.dice.IntN(4) == 0 {
 			p.retry()
 		}
+		if p.dice.IntN(4) == 0 {
+			p.change(n)
+		}
 	}
 	wg.Wait()
 }
@@ -188,7 +266,7 @@ func (p *person) send(content zim.Content, to zim.ConversationRef, patience time
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p.try(ctx, content, to, nil)
-	if look && content.Type() != zim.MessageTypeCommand {
+	if look && content.Type() != zim.MessageTypeCommand && to != p.world.room {
 		p.world.note("queries", "%s", p.name)
 		p.world.history.QueryHistory(ctx, p.name, p.zim(), to, zim.MessageQueryConfig{Count: 100, Reverse: true})
 	}
@@ -219,6 +297,13 @@ func (p *person) try(ctx context.Context, content zim.Content, to zim.Conversati
 	switch {
 	case err == nil:
 		w.note("acknowledged", "%s as %s", m.LocalID, m.ID)
+		if to == w.room {
+			w.note("sent to the room", "%s", p.name)
+		} else if content.Type() != zim.MessageTypeCommand {
+			p.mu.Lock()
+			p.sent = append(p.sent, m)
+			p.mu.Unlock()
+		}
 		return
 	case errors.Is(err, zim.ErrOutcomeUnknown):
 		w.note("unknown", "to %v: %v", to, err)
@@ -228,7 +313,7 @@ func (p *person) try(ctx context.Context, content zim.Content, to zim.Conversati
 	if m == nil {
 		m = retry // it was not even attached again
 	}
-	if m != nil && content.Type() != zim.MessageTypeCommand {
+	if m != nil && content.Type() != zim.MessageTypeCommand && to != w.room {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.open = append(p.open, m)

@@ -79,6 +79,8 @@ func report(t *testing.T, tell func(map[string]any), total totals, began time.Ti
 	// What is never seen was not tried.
 	for _, name := range []string{
 		"acknowledged", "refused", "unknown", "retried", "durable", "commands", "queries", "restart", "cut by the backend", "kicked", "crash", "away", "storm", "expired",
+		"edited", "revoked", "reacted", "reacted no more", "changes failed", "told of an edit", "told of a revocation", "told of a reaction",
+		"sent to the room", "told in the room", "forgotten", "sync reset", "renewal", "bad renewal failed", "late renewal", "late renewal failed", "older token",
 		"cut", "half-open", "zombie", "duplicate", "stall", "slow reader", "refused dial", "hang",
 	} {
 		if total[name] == 0 {

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/zim-go/zim"
 	"github.com/zim-go/zim/backend"
+	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/backend/zimtest"
 )
 
@@ -31,6 +33,11 @@ type world struct {
 	history zimtest.History
 	began   time.Time
 	group   zim.ConversationRef
+	room    zim.ConversationRef
+	forgets bool              // the service forgets what was missed, now and then
+	prunes  atomic.Int64      // how often it did
+	store   *store.Store      // of the backend as it is now
+	final   map[string]string // what each message says in the end, by ID; of the goroutine that judges
 	people  []*person
 	over    chan struct{} // closed when nothing new is to go wrong
 
@@ -43,12 +50,13 @@ type world struct {
 func play(t *testing.T, seed uint64, total totals) []string {
 	zimtest.Deterministic(t, seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
-	w := &world{t: t, total: total, began: time.Now(), over: make(chan struct{}), group: zim.Group("g")}
+	w := &world{t: t, total: total, began: time.Now(), over: make(chan struct{}), group: zim.Group("g"), room: zim.Room("r"), final: make(map[string]string)}
+	w.forgets = dice.IntN(4) == 0
 	w.srv = zimtest.NewServer(t, &zimtest.Options{App: func(a *backend.App) {
 		if dice.IntN(3) == 0 {
 			a.Devices = backend.MultiDevice
 		}
-	}})
+	}, Config: func(c *backend.Config) { w.store = c.Store }})
 	profile := zimtest.BadNetwork()
 	if dice.IntN(4) == 0 {
 		profile.CutEvery, profile.MaxDelay = 500, 2*time.Second
@@ -58,6 +66,7 @@ func play(t *testing.T, seed uint64, total totals) []string {
 	for i := range users {
 		p := &person{world: w, name: fmt.Sprint("user", i), dice: rand.New(rand.NewPCG(seed, uint64(i+1))), logins: rand.New(rand.NewPCG(seed, uint64(i+101))), down: make(chan struct{}, 1)}
 		p.outbox, p.owned = filepath.Join(w.t.TempDir(), "outbox"), make(map[string]*zimtest.Sending)
+		p.fates, p.mirror = make(map[string]*fate), newMirror()
 		p.dial = w.srv.InProcess()
 		if dice.IntN(2) == 0 {
 			p.dial = w.srv.WebSocket()
@@ -156,15 +165,25 @@ func (w *world) judge() {
 			}
 		}
 		for _, c := range talks {
-			if err := w.history.Collect(ctx, p.name, p.zim(), c); err != nil {
-				w.t.Errorf("%s can't read the history of %v: %v", p.name, c, err)
+			var list []*zim.Message
+			for m, err := range p.zim().HistoryMessages(ctx, c, zim.MessageOrderAscending) {
+				if err != nil {
+					w.t.Errorf("%s can't read the history of %v: %v", p.name, c, err)
+					break
+				}
+				list = append(list, m)
 			}
+			w.history.Stored(p.name, c, list)
+			w.compare(p, list)
 		}
 	}
 	for _, v := range w.history.Check() {
 		w.t.Error(v)
 	}
 	for _, p := range w.people {
+		if p.resets > 0 {
+			continue // not all of it came, which was told
+		}
 		for _, other := range w.people {
 			if other != p {
 				for _, v := range w.history.Delivered(p.name, zim.Peer(other.name)) {
