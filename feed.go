@@ -234,7 +234,7 @@ func (f *feed) connected(s *session, conn transport.Pipeline, files *fileServer,
 		f.reset(login.Reset_)
 	}
 	if !f.known {
-		f.jump(login.Position)
+		f.jump(login.Position, login.Position.GetSeq())
 	}
 	f.conn, f.files, f.syncing, f.stalled = conn, files, false, 0
 	f.seen = max(f.cursor, login.GetLast().GetSeq())
@@ -260,11 +260,12 @@ func (f *feed) disconnected(s *session) {
 	}
 }
 
-func (f *feed) jump(p *wire.Position) {
+// jump goes on behind p, where handled counts as handled. The caller holds mu.
+func (f *feed) jump(p *wire.Position, handled uint64) {
 	f.known, f.epoch, f.cursor = true, p.GetEpoch(), p.GetSeq()
 	f.handled.mu.Lock()
 	f.handled.age++
-	f.handled.seq = f.cursor
+	f.handled.seq = handled
 	f.handled.mu.Unlock()
 }
 
@@ -280,7 +281,8 @@ func (f *feed) reset(r *wire.FeedReset) bool {
 		}
 		return false
 	}
-	f.jump(r.Position)
+	// What is left out counts as handled once the handler was told so: if the program ends before, the next run is told.
+	f.jump(r.Position, 0)
 	if defect.On(defect.EpochAdopted) {
 		return true
 	}
@@ -294,7 +296,7 @@ func (f *feed) reset(r *wire.FeedReset) bool {
 		reason = "the service does not have the events that this device has seen"
 	}
 	f.z.log.Warn("zim: feed reset", "user", f.userID, "reason", reason)
-	f.z.dispatch.push(&SyncReset{Reason: reason})
+	f.z.dispatch.pushQueued(queued{event: &SyncReset{Reason: reason}, count: 1, feed: f, age: f.handled.current(), seq: f.cursor})
 	return true
 }
 
