@@ -72,11 +72,11 @@ func tally(m *zim.Message) string {
 
 // says is what a message says now.
 func says(m *zim.Message) string {
-	switch c := m.Content.(type) {
-	case *zim.TextMessage:
-		return c.Message
-	case *zim.RevokeMessage:
+	if c, ok := m.Content.(*zim.RevokeMessage); ok {
 		return "revoked by " + c.OperatedUserID
+	}
+	if c, ok := m.Content.(*zim.TextMessage); ok {
+		return c.Message
 	}
 	return fmt.Sprintf("%T", m.Content)
 }

@@ -67,6 +67,49 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
+// The clock of a client goes back by two days between two runs of the program. A durable message of the first one, which seems to be of the
+// future, is sent by the second.
+func TestClientClockGoesBack(t *testing.T) {
+	dir, outbox := t.TempDir(), t.TempDir()
+	run := func(work func(srv *zimtest.Server, alice *zim.ZIM)) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := zimtest.NewServer(t, &zimtest.Options{Dir: dir})
+			srv.Register("bob")
+			config := srv.Config()
+			config.OutboxDir = outbox
+			alice, err := zim.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer alice.Destroy()
+			work(srv, alice)
+		})
+	}
+	logIn := func(srv *zimtest.Server, alice *zim.ZIM) {
+		if err := alice.Login(context.Background(), "alice", &zim.LoginConfig{Token: srv.TokenFor("alice", 100*time.Hour)}); err != nil {
+			t.Error(err)
+		}
+	}
+	run(func(srv *zimtest.Server, alice *zim.ZIM) {
+		time.Sleep(48 * time.Hour)
+		logIn(srv, alice)
+		srv.Stop()
+		if _, err := alice.SendMessage(context.Background(), &zim.TextMessage{Message: "hi"}, zim.Peer("bob"), &zim.MessageSendConfig{Durable: true}); err != nil {
+			t.Error(err)
+		}
+	})
+	var told []zim.MessageSentStatusChangeInfo
+	run(func(srv *zimtest.Server, alice *zim.ZIM) {
+		zim.On(alice, func(_ context.Context, e *zim.MessageSentStatusChanged) { told = append(told, e.Infos...) })
+		logIn(srv, alice)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(told) != 1 || told[0].Err != nil || told[0].Message.ID == "" {
+			t.Errorf("got %+v, want one message that was sent", told)
+		}
+	})
+}
+
 // login returns a ZIM that keeps what it receives.
 func login(t *testing.T, srv *zimtest.Server, user string, history *zimtest.History) *zim.ZIM {
 	t.Helper()

@@ -134,7 +134,7 @@ func shards(t *testing.T) totals {
 // of it. That holds for nearly all runs, and for most runs of each seed. The others differ from where the Go runtime decided something: see
 // zimtest.Deterministic. A seed that fails may so need to be played a few times: TestPlantedDefects does that.
 func TestSimulationReplays(t *testing.T) {
-	const runs, most, nearlyAll = 5, 3, 0.8
+	const runs, most, nearlyAll = 5, 3, 0.9
 	same, all := 0, 0
 	for seed := uint64(1); seed <= uint64(tier.Pick(8, 100)); seed++ {
 		diaries := make(map[string]int)
@@ -144,15 +144,21 @@ func TestSimulationReplays(t *testing.T) {
 			})
 		}
 		n := slices.Max(slices.Collect(maps.Values(diaries)))
-		if exact && n < most {
+		if replays() && n < most {
 			t.Errorf("seed %d: of %d runs, only %d were the same", seed, runs, n)
 		}
 		same, all = same+n, all+runs
 	}
 	t.Logf("%d of %d runs were as most of their seed", same, all)
-	if exact && float64(same) < nearlyAll*float64(all) {
+	if replays() && float64(same) < nearlyAll*float64(all) {
 		t.Errorf("of %d runs, only %d were as most of their seed", all, same)
 	}
+}
+
+// replays reports whether a seed can be the same again on this machine: see zimtest.Deterministic.
+func replays() bool {
+	_, err := os.Stat("/dev/shm")
+	return exact && err == nil
 }
 
 func simulate(t *testing.T, seed uint64, total totals) {
