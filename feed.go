@@ -282,7 +282,11 @@ func (f *feed) reset(r *wire.FeedReset) bool {
 		return false
 	}
 	// What is left out counts as handled once the handler was told so: if the program ends before, the next run is told.
-	f.jump(r.Position, 0)
+	handled := uint64(0)
+	if defect.On(defect.ResetUntold) {
+		handled = r.Position.GetSeq()
+	}
+	f.jump(r.Position, handled)
 	if defect.On(defect.EpochAdopted) {
 		return true
 	}

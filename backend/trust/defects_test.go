@@ -43,6 +43,7 @@ var searches = []search{
 	{defect.GapAccepted, trust, "^TestSimulation$"},
 	{defect.CursorBeforeHandler, trust, "^TestSimulation$"},
 	{defect.RecoveredTwice, trust, "^TestSimulation$"},
+	{defect.ResetUntold, trust, "^TestCrashBeforeSyncReset$"},
 	{defect.DedupeByKey, endToEnd, "^TestNegative(StoredBefore|Objects|Values)$"},
 	{defect.CheckBeforeDedupe, endToEnd, "^TestNegativeStoredBefore$"},
 	{defect.EpochIgnored, endToEnd, "^TestNegativeCursor$"},

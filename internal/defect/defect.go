@@ -21,6 +21,7 @@ const (
 	RecoveredTwice      Name = "recovered-twice"       // what was accepted comes again after a reconnect
 	EpochIgnored        Name = "epoch-ignored"         // a cursor of another store is taken for one of this
 	EpochAdopted        Name = "epoch-adopted"         // a new epoch is adopted, without a word
+	ResetUntold         Name = "reset-untold"          // what was left out counts as handled before the handler was told so
 	FlagShared          Name = "flag-shared"           // a new connection is blamed for the heartbeat that the old one missed
 	NoJitter            Name = "no-jitter"             // all clients come back together
 	BackoffReset        Name = "backoff-reset"         // a connection that breaks at once counts as a good one
