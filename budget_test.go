@@ -43,6 +43,9 @@ func TestBudgetOfModules(t *testing.T) {
 	if modules > 5 {
 		t.Errorf("%d modules are compiled in, the budget is 5", modules)
 	}
+	if minimal > 9.5e6 {
+		t.Errorf("a program with the SDK has %d bytes, the budget is 9.5 MB", minimal)
+	}
 	if own := minimal - floor; own > 1e6 {
 		t.Errorf("the SDK adds %d bytes to a program, the budget is 1 MB", own)
 	}

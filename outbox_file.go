@@ -53,10 +53,7 @@ func (d *outboxDir) claim() error {
 	if d.lock != nil {
 		return nil
 	}
-	err := os.MkdirAll(d.path, 0o700)
-	if err == nil {
-		err = dirlock.Sync(filepath.Dir(d.path))
-	}
+	err := dirlock.Make(d.path)
 	if err != nil {
 		return err
 	}

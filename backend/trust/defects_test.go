@@ -25,12 +25,13 @@ type search struct {
 	tests  string
 }
 
-// root, storage and endToEnd are where the tests are that a search may run; those of this package need no building of others.
+// Where the tests are that a search may run. Those of this package need no building of others.
 const (
-	root     = "."
-	storage  = "backend/store"
-	endToEnd = "backend/e2e"
-	trust    = "backend/trust"
+	root        = "."
+	directories = "internal/dirlock"
+	storage     = "backend/store"
+	endToEnd    = "backend/e2e"
+	trust       = "backend/trust"
 )
 
 var searches = []search{
@@ -59,6 +60,7 @@ var searches = []search{
 	{defect.HandlerOnReader, endToEnd, "^TestSlowHandler$"},
 	{defect.DestroyWaits, root, "^TestHandlersMayCallEverything$"},
 	{defect.OutboxUnbounded, root, "^TestFullOutbox$"},
+	{defect.DirUnnamed, directories, "^TestNewDirectoryIsOnTheDisk$"},
 }
 
 // failedSeed is the seed of the simulation that failed, and a violation what it complained of: of which message, but not under which IDs.

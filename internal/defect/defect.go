@@ -32,6 +32,7 @@ const (
 	OlderToken          Name = "older-token"           // a renewal that was overtaken replaces the newer token
 	SyncRetried         Name = "sync-retried"          // a failed sync is tried again, as if it had never happened
 	OutboxUnbounded     Name = "outbox-unbounded"      // durable messages may fill the disk
+	DirUnnamed          Name = "dir-unnamed"           // files are on the disk, and the name of their directory is not
 	DropInsteadOfPull   Name = "drop-instead-of-pull"  // a slow handler loses what can be asked for again
 	FloodsQueued        Name = "floods-queued"         // who sends too fast fills the queue of the store, and everybody is refused
 )

@@ -93,10 +93,7 @@ func (b *bundle) empty() bool { return len(b.frame) == frameHeaderSize }
 // openLog fills a new inbox with what the log in dir has, from which it keeps others until it is closed. It writes the log anew: what an earlier
 // program could not sync may be readable, and not be on the disk. If it fails, the log is as it was.
 func openLog(in *inbox, dir string, tell func(error)) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := dirlock.Sync(filepath.Dir(dir)); err != nil {
+	if err := dirlock.Make(dir); err != nil {
 		return err
 	}
 	l := &inboxLog{dir: dir, tell: tell, disk: disk{(*os.File).WriteAt, (*os.File).Sync}, turn: make(chan struct{}, 1), open: newBundle()}
