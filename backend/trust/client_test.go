@@ -20,8 +20,8 @@ import (
 	"github.com/zim-go/zim/transport/websocket"
 )
 
-// newClient returns a ZIM that goes through a proxy, and is not logged in.
-func newClient(url, user string) (*zim.ZIM, error) {
+// newClient returns a ZIM that goes through a proxy, and is not logged in. Its durable messages are below outbox, if that is not empty.
+func newClient(url, user, outbox string) (*zim.ZIM, error) {
 	return zim.New(zim.AppConfig{
 		AppID:             appID,
 		Transport:         websocket.Dialer{URL: url},
@@ -29,6 +29,7 @@ func newClient(url, user string) (*zim.ZIM, error) {
 		MaxReconnectDelay: 50 * time.Millisecond,
 		ResendWindow:      time.Minute,
 		DeviceID:          "the one of " + user,
+		OutboxDir:         outbox,
 	})
 }
 
@@ -43,6 +44,7 @@ func logIn(ctx context.Context, z *zim.ZIM, user string) error {
 // A job is what a client process does.
 type job struct {
 	URL, User string
+	Outbox    string // where its durable messages are; with those of runs before, it goes on
 	To        string // whom it sends to; empty if it only receives
 	From      int    // the first message that it sends
 	Count     int    // the first that it does not send any more
@@ -50,10 +52,10 @@ type job struct {
 
 // A line is what a client process says of what it does: a line of JSON on its output.
 type line struct {
-	Do      string // ready, send, attached, end, got or done
+	Do      string // ready, send, attached, end, got or done; the end of a durable message may be told by several runs
 	N       int    `json:",omitempty"`
 	Message *said  `json:",omitempty"`
-	Outcome string `json:",omitempty"`
+	Outcome string `json:",omitempty"` // of a send that ended, if it was not acknowledged: outcomeUnknown, or why it was refused
 }
 
 type said struct {
@@ -77,7 +79,7 @@ func (s *said) message() *zim.Message {
 	}
 }
 
-// The outcomes of a send, as a process tells them.
+// Outcomes of a send.
 const (
 	outcomeUnknown = "unknown"
 	outcomeRefused = "refused"
@@ -85,12 +87,24 @@ const (
 
 func (l *line) err() error {
 	switch l.Outcome {
+	case "":
+		return nil
 	case outcomeUnknown:
 		return zim.ErrOutcomeUnknown
-	case outcomeRefused:
-		return errors.New("it was refused")
 	}
-	return nil
+	return errors.New(l.Outcome)
+}
+
+// ended is the line that tells how a send ended.
+func ended(n int, m *zim.Message, err error) line {
+	l := line{Do: "end", N: n, Message: say(m)}
+	switch {
+	case errors.Is(err, zim.ErrOutcomeUnknown):
+		l.Outcome = outcomeUnknown
+	case err != nil:
+		l.Outcome = err.Error()
+	}
+	return l
 }
 
 // runClient is the main function of a client process, which ends with its standard input if it is not killed before.
@@ -115,7 +129,7 @@ func runClient(doing string) int {
 		defer mu.Unlock()
 		os.Stdout.Write(append(b, '\n'))
 	}
-	z, err := newClient(j.URL, j.User)
+	z, err := newClient(j.URL, j.User, j.Outbox)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -125,6 +139,13 @@ func runClient(doing string) int {
 	zim.On(z, func(_ context.Context, e *zim.PeerMessageReceived) {
 		for _, m := range e.Messages {
 			tell(line{Do: "got", Message: say(m)})
+		}
+	})
+	zim.On(z, func(_ context.Context, e *zim.MessageSentStatusChanged) {
+		for _, info := range e.Infos {
+			if n, ok := j.number(info.Message); ok && durable(n) {
+				tell(ended(n, info.Message, info.Err))
+			}
 		}
 	})
 	for {
@@ -166,17 +187,15 @@ func (j *job) send(ctx context.Context, z *zim.ZIM, tell func(line)) {
 	for range 4 {
 		workers.Go(func() {
 			for n, ok := begin(); ok; n, ok = begin() {
-				m, err := z.SendMessage(ctx, j.content(n), zim.Peer(j.To), &zim.MessageSendConfig{Notification: zim.MessageSendNotification{
-					OnMessageAttached: func(m *zim.Message) { tell(line{Do: "attached", N: n, Message: say(m)}) },
-				}})
-				end := line{Do: "end", N: n, Message: say(m)}
-				switch {
-				case errors.Is(err, zim.ErrOutcomeUnknown):
-					end.Outcome = outcomeUnknown
-				case err != nil:
-					end.Outcome = outcomeRefused
+				m, err := z.SendMessage(ctx, j.content(n), zim.Peer(j.To), &zim.MessageSendConfig{
+					Durable: durable(n),
+					Notification: zim.MessageSendNotification{
+						OnMessageAttached: func(m *zim.Message) { tell(line{Do: "attached", N: n, Message: say(m)}) },
+					},
+				})
+				if err != nil || !durable(n) { // else the outbox has it
+					tell(ended(n, m, err))
 				}
-				tell(end)
 			}
 		})
 	}
@@ -186,6 +205,19 @@ func (j *job) send(ctx context.Context, z *zim.ZIM, tell func(line)) {
 func (j *job) content(n int) *zim.TextMessage {
 	return &zim.TextMessage{Message: fmt.Sprint(j.User, "/", n)}
 }
+
+// number is the inverse of content.
+func (j *job) number(m *zim.Message) (n int, ok bool) {
+	text, ok := m.Content.(*zim.TextMessage)
+	if !ok {
+		return 0, false
+	}
+	_, err := fmt.Sscanf(text.Message, j.User+"/%d", &n)
+	return n, err == nil
+}
+
+// durable reports whether a message of a job is one that survives the process.
+func durable(n int) bool { return n%4 != 0 }
 
 // A process is a client process as its parent sees it. Only the goroutine that made it uses it.
 type process struct {

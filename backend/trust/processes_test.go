@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	senders  = 4 // in this process; the runner is in one of its own
+	senders  = 4           // in this process; the runner is in one of its own
+	clients  = senders + 3 // with the reader, the runner and the catcher
 	inFlight = 8
 	ahead    = 100 // how many sends may end before the plan has taken note of them
 	group    = "all"
@@ -33,7 +34,7 @@ const (
 // Real processes, real sockets and a real disk: messages to users and to a group, while connections are cut, half-open, slow or come back from
 // the dead; the server is killed with -9, frozen, and stopped by writes that fail; its disk fills up; and clients are killed. What was
 // acknowledged is there, once and in order; every reader gets it, across runs of its program at least once; and each send ends
-// as acknowledged, refused or unknown, which another try resolves.
+// as acknowledged, refused or unknown, which another try resolves. Durable messages survive the process that sends them, and are acknowledged.
 func TestProcesses(t *testing.T) {
 	began, report := time.Now(), tier.Begin(t, "processes")
 	s := newStorm(t, tier.Pick(5_000, 50_000))
@@ -44,7 +45,7 @@ func TestProcesses(t *testing.T) {
 	s.startRunner()
 	s.startSenders()
 	s.runPlan(map[string]planned{
-		"cut":          {tier.Pick(70, 380), s.cut},
+		"spoiled link": {tier.Pick(70, 800), s.spoil},
 		"kill":         {tier.Pick(3, 30), func() { s.srv.kill(); s.srv.start(t) }},
 		"freeze":       {tier.Pick(1, 8), s.freeze},
 		"disk full":    {tier.Pick(1, 4), s.fillDisk},
@@ -125,7 +126,7 @@ func (s *storm) login() {
 		users = append(users, sender(i))
 	}
 	for _, user := range users {
-		z, err := newClient(s.proxy.url(), user)
+		z, err := newClient(s.proxy.url(), user, "")
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -285,8 +286,8 @@ func (s *storm) watch(messages int, happened, other <-chan struct{}) bool {
 	return false
 }
 
-// cut spoils a connection, once there is one.
-func (s *storm) cut() {
+// spoil spoils a connection, once there is one.
+func (s *storm) spoil() {
 	for range 1000 {
 		if s.proxy.spoil() {
 			return
@@ -296,13 +297,40 @@ func (s *storm) cut() {
 	s.t.Error("nobody was connected for ten seconds")
 }
 
-// freeze freezes the server or, every third time, a client.
+// freezes says how long freezes of the long tier last, one after the other, and whose they are; zero is a second or so.
+var freezes = []struct {
+	client bool
+	d      time.Duration
+}{
+	{false, 0}, {true, 0},
+	{false, 12 * time.Second}, {true, 12 * time.Second},
+	{false, 20 * time.Second}, {true, 20 * time.Second},
+	{false, 40 * time.Second}, {true, 40 * time.Second},
+}
+
+// freeze freezes the server or the catcher. If that lasts, the other side takes the connection for dead: clients after 11 seconds with a message
+// under way and 16 without, the server after 36.
 func (s *storm) freeze() {
+	f := freezes[s.done["freeze"]%len(freezes)]
 	victim := s.srv.cmd
-	if s.done["freeze"]%3 == 2 {
+	if f.client {
 		victim = s.catcher.cmd
 	}
-	freeze(s.t, victim, time.Second+time.Duration(s.rnd.IntN(tier.Pick(500, 2000)))*time.Millisecond)
+	if f.d == 0 {
+		freeze(s.t, victim, time.Second+time.Duration(s.rnd.IntN(tier.Pick(500, 2000)))*time.Millisecond)
+		return
+	}
+	// Otherwise, whoever is frozen may have no connection, and others lose theirs for another reason.
+	if !s.watch(s.total/10, s.proxy.settled(clients), nil) {
+		s.t.Errorf("not all clients were connected for %d messages", s.total/10)
+	}
+	n := s.proxy.ended()
+	freeze(s.t, victim, f.d)
+	n = s.proxy.ended() - n
+	s.done["links given up in freezes"] += n
+	if n == 0 && (!f.client || f.d > 36*time.Second) {
+		s.t.Errorf("nobody gave up a connection while the other side was frozen for %v", f.d)
+	}
 }
 
 // fillDisk fills the disk until somebody is told, and then makes room.

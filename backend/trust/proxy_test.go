@@ -22,7 +22,7 @@ type proxy struct {
 	mu     sync.Mutex
 	rnd    *rand.Rand     // guarded by mu
 	links  map[*link]int  // guarded by mu; in the order in which they came
-	n      int            // guarded by mu
+	n      int            // guarded by mu; how many came
 	counts map[string]int // guarded by mu; faults by their names
 }
 
@@ -56,6 +56,40 @@ func newProxy(t *testing.T, target string, seed uint64) *proxy {
 		p.running.Wait()
 	})
 	return p
+}
+
+// ended returns how many connections have ended.
+func (p *proxy) ended() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n - len(p.links)
+}
+
+// settled returns a channel that is closed once there are just so many connections, none of which was spoiled, or when the proxy ends.
+func (p *proxy) settled(connections int) <-chan struct{} {
+	there := make(chan struct{})
+	p.running.Go(func() {
+		defer close(there)
+		for !p.healthy(connections) {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-p.closed:
+				return
+			}
+		}
+	})
+	return there
+}
+
+func (p *proxy) healthy(connections int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		if l.spoiled {
+			return false
+		}
+	}
+	return len(p.links) == connections
 }
 
 func (p *proxy) url() string { return "ws://" + p.listener.Addr().String() + "/v1" }
@@ -111,14 +145,17 @@ func (p *proxy) spoil() bool {
 	switch n := p.rnd.IntN(10); {
 	case n < 5: // at a byte, in the middle of a frame most of the time
 		p.counts["cut"]++
+		l.spoiled = true
 		l.cutAt(at, up)
 		p.running.Go(func() { p.wait(pause); l.close() }) // in case that nothing comes
 	case n < 7: // nobody is told, until it is over
 		p.counts["half-open"]++
+		l.spoiled = true
 		l.swallow(n == 5 || up, n == 5 || !up)
 		p.running.Go(func() { p.wait(200*time.Millisecond + pause); l.close() })
 	case n < 9: // what the client had sent comes after it has connected again
 		p.counts["zombie"]++
+		l.spoiled = true
 		l.hold()
 		p.running.Go(func() {
 			p.wait(50 * time.Millisecond)
@@ -147,6 +184,7 @@ func (p *proxy) spoiled() map[string]int {
 type link struct {
 	p              *proxy
 	client, server net.Conn
+	spoiled        bool // guarded by p.mu; it will end
 
 	mu              sync.Mutex
 	cutUp, cutDown  int    // guarded by mu; after how many bytes more it ends, negative for never
