@@ -180,7 +180,7 @@ func TestDiskErrorsFull(t *testing.T) {
 		}
 		for range faultBatches {
 			w.work(s, 1)
-			got, _ := w.read(s)
+			got, _ := w.state(s)
 			w.want(fmt.Sprintf("write %d of a full disk", k), got, w.after(len(w.done)))
 		}
 		w.disk.failWith(nil)
@@ -262,7 +262,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	got, _ := w.read(s)
+	got, _ := w.state(s)
 	w.want("a full disk", got, w.after(len(w.done)))
 	w.blame = func(err error) bool { return errors.Is(err, store.ErrFull) }
 	before := len(w.done)

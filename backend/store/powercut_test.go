@@ -13,7 +13,8 @@ import (
 // cutFigures is what the power cuts of a test came to.
 type cutFigures struct {
 	cuts, kills int
-	due, lost   int // deeds that were acknowledged before the cut
+	due, lost   int          // deeds that were acknowledged before the cut
+	kinds       map[kind]int // of those that were due, and there
 	// how often SQLite's log was moved into the file, and begun anew
 	checkpoints, restarts int
 }
@@ -29,8 +30,13 @@ func TestPowerCuts(t *testing.T) {
 	if worlds := got.cuts / 45; got.checkpoints < 2*worlds || got.restarts < 2*worlds {
 		t.Errorf("in %d worlds, there were %d checkpoints, and the log was begun %d times", worlds, got.checkpoints, got.restarts)
 	}
+	for _, k := range kinds {
+		if got.kinds[k] < got.cuts {
+			t.Errorf("of the kind %q, %d acknowledged operations were there after %d cuts", k, got.kinds[k], got.cuts)
+		}
+	}
 	report(map[string]any{
-		"cuts": got.cuts, "kills": got.kills, "acked": got.due, "lost": got.lost, "checkpoints": got.checkpoints, "restarts": got.restarts,
+		"kinds": got.kinds, "cuts": got.cuts, "kills": got.kills, "acked": got.due, "lost": got.lost, "checkpoints": got.checkpoints, "restarts": got.restarts,
 	})
 }
 
@@ -48,6 +54,7 @@ func TestPowerCutsFindLoss(t *testing.T) {
 // that, each time from the beginning; then the next life begins after one of the cuts, after a kill or after the close.
 func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 	dir := t.TempDir()
+	sum.kinds = make(map[kind]int)
 	for seed := uint64(1); sum.cuts < cuts && !t.Failed(); seed++ {
 		w := newWorld(t, dir, seed)
 		w.synchronous = synchronous
@@ -72,6 +79,9 @@ func powerCuts(t *testing.T, synchronous string, cuts int) (sum cutFigures) {
 				sum.cuts++
 				sum.due += due
 				sum.lost += max(0, due-n)
+				for _, d := range w.done[:min(due, n)] {
+					sum.kinds[d.kind]++
+				}
 			}
 			at := from + w.rng.IntN(len(log)-from+1)
 			switch w.rng.IntN(3) {
@@ -180,7 +190,7 @@ func (w *world) check(files map[string][]byte, at int) int {
 		}
 		return err
 	})
-	got, n := w.read(s)
+	got, n := w.state(s)
 	for n > 0 && n < len(w.done) && w.done[n].batch == w.done[n-1].batch {
 		n++
 	}
@@ -201,14 +211,14 @@ func (w *world) goOn(s *store.Store, n int) {
 	w.t.Helper()
 	last := int64(0)
 	for _, d := range w.done[:n] {
-		if d.edits == nil && min(d.from, d.to) == "a" && max(d.from, d.to) == "b" {
+		if d.kind == message && d.conversation() == "ab" {
 			last = max(last, int64(uint32(d.place)))
 		}
 	}
 	update(w.t, s, func(tx *store.Tx) error {
 		if n > 0 {
-			if d := w.done[w.rng.IntN(n)]; d.edits == nil {
-				m, again, same, err := send(tx, d.from, d.to, d.id, d.text)
+			if d := w.done[w.rng.IntN(n)]; d.kind == message {
+				m, again, same, err := d.put(tx)
 				if err != nil || !again || !same || m.Place != d.place {
 					w.t.Errorf("message %d again: got place %d, %v, %v, want %d, true, true: %v", d.id, m.Place, again, same, d.place, err)
 				}

@@ -59,7 +59,17 @@ func send(tx *store.Tx, from, to string, n int, text string) (m *store.Message, 
 	if err != nil {
 		return nil, false, false, err
 	}
-	m = &store.Message{
+	m = textMessage(sender, n, text)
+	if again, same, err = tx.AppendMessage(c, m); again || err != nil {
+		return m, again, same, err
+	}
+	_, err = tx.AppendEvent(receiver, store.EventMessage, m.Place, m.Time, nil)
+	return m, false, false, err
+}
+
+// textMessage returns a message with the client ID n that is not stored yet.
+func textMessage(sender *store.User, n int, text string) *store.Message {
+	return &store.Message{
 		Sender:   sender,
 		ClientID: binary.BigEndian.AppendUint64(make([]byte, 8), uint64(n)),
 		Hash:     []byte(text),
@@ -68,11 +78,6 @@ func send(tx *store.Tx, from, to string, n int, text string) (m *store.Message, 
 		Content:  []byte(text),
 		Flags:    store.FlagCounts,
 	}
-	if again, same, err = tx.AppendMessage(c, m); again || err != nil {
-		return m, again, same, err
-	}
-	_, err = tx.AppendEvent(receiver, store.EventMessage, m.Place, m.Time, nil)
-	return m, false, false, err
 }
 
 // events returns the first events of a user's feed.

@@ -3,7 +3,6 @@
 package store_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -33,18 +32,7 @@ type world struct {
 	unsure bool
 	// stopped tells that nothing may be acknowledged any more.
 	stopped bool
-}
-
-// A deed is a message or the edit of one.
-type deed struct {
-	from, to string
-	id       int // the client ID
-	text     string
-	edits    *deed // the message, or nil
-	place    int64
-
-	begun, acked int // how long the log of the disk was
-	batch        int // the same for those of one transaction
+	undone  bool // the transaction of the last job that was done was given up before its commit
 }
 
 const never = math.MaxInt
@@ -60,7 +48,7 @@ type job struct {
 	first func()
 	told  func(err error)
 	group *sync.WaitGroup
-	begun bool
+	begun bool // in a transaction that may have been committed
 }
 
 func (j *job) Do(tx *store.Tx) error {
@@ -68,7 +56,16 @@ func (j *job) Do(tx *store.Tx) error {
 		j.first()
 	}
 	j.begun = true
-	return j.do(tx)
+	err := j.do(tx)
+	j.w.undone = err != nil
+	return err
+}
+
+// Undo is called after the commit failed, too: then nobody knows.
+func (j *job) Undo() {
+	if j.w.undone {
+		j.begun = false
+	}
 }
 
 func (j *job) Done(err error) {
@@ -95,47 +92,6 @@ var users = []string{"a", "b", "c", "d"}
 
 func (w *world) user() string { return users[w.rng.IntN(len(users))] }
 
-// send is a new message.
-func (w *world) send() *job {
-	d := &deed{from: w.user(), to: w.user(), text: w.text()}
-	for d.to == d.from {
-		d.to = w.user()
-	}
-	d.id = w.ids
-	return w.job(d, func(tx *store.Tx) error {
-		m, again, _, err := send(tx, d.from, d.to, d.id, d.text)
-		if err != nil {
-			return err
-		}
-		if again {
-			w.t.Errorf("message %d was there before it was sent", d.id)
-		}
-		d.place = m.Place
-		return nil
-	})
-}
-
-// edit changes a message, and tells the receiver.
-func (w *world) edit(of *deed) *job {
-	d := &deed{from: of.from, to: of.to, edits: of, text: w.text()}
-	return w.job(d, func(tx *store.Tx) error {
-		m, err := tx.MessageAt(of.place)
-		if err != nil {
-			return err
-		}
-		m.Content = []byte(d.text)
-		if err := tx.UpdateMessage(m); err != nil {
-			return err
-		}
-		to, err := tx.User(app, d.to)
-		if err != nil {
-			return err
-		}
-		_, err = tx.AppendEvent(to, store.EventOther, of.place, m.Time, m.Content)
-		return err
-	})
-}
-
 func (w *world) job(d *deed, do func(tx *store.Tx) error) *job {
 	d.acked = never
 	j := &job{w: w, do: do, first: func() { d.begun = w.disk.now() }}
@@ -160,7 +116,7 @@ func (w *world) blamed(err error) bool { return w.blame != nil && w.blame(err) }
 // again sends a message that is there: its sender did not see the acknowledgment, or pretends so.
 func (w *world) again(d *deed) *job {
 	return &job{w: w, do: func(tx *store.Tx) error {
-		m, again, same, err := send(tx, d.from, d.to, d.id, d.text)
+		m, again, same, err := d.put(tx)
 		if err == nil && (!again || !same || m.Place != d.place) {
 			w.t.Errorf("message %d again: got place %d, %v, %v, want %d, true, true", d.id, m.Place, again, same, d.place)
 		}
@@ -270,7 +226,7 @@ func (w *world) live(log []record, batches int) {
 func (w *world) resend(s *store.Store) {
 	var jobs []*job
 	for _, d := range w.done {
-		if d.acked == never && d.edits == nil {
+		if d.acked == never && d.kind == message {
 			jobs = append(jobs, w.again(d))
 		}
 	}
@@ -289,24 +245,6 @@ func (w *world) work(s *store.Store, batches int) {
 	}
 }
 
-func (w *world) any() *job {
-	var old *deed
-	if len(w.done) > 0 {
-		if old = w.done[w.rng.IntN(len(w.done))]; old.edits != nil {
-			old = old.edits
-		}
-	}
-	switch n := w.rng.IntN(20); {
-	case n < 2 && old != nil:
-		return w.again(old)
-	case n < 5 && old != nil:
-		return w.edit(old)
-	case n < 6:
-		return w.poison()
-	}
-	return w.send()
-}
-
 // due returns how many deeds must be there if the power is cut when the log is so long.
 func (w *world) due(at int) int {
 	for i, d := range slices.Backward(w.done) {
@@ -315,93 +253,4 @@ func (w *world) due(at int) int {
 		}
 	}
 	return 0
-}
-
-// A state is what users see.
-type state map[string][]string
-
-// after is the state after the first n deeds.
-func (w *world) after(n int) state {
-	text := make(map[*deed]string)
-	for _, d := range w.done[:n] {
-		if d.edits != nil {
-			text[d.edits] = d.text
-		} else {
-			text[d] = d.text
-		}
-	}
-	st := make(state)
-	seqs := make(map[string]int64) // of the last message of each conversation
-	for _, d := range w.done[:n] {
-		if d.edits != nil {
-			st[d.to] = append(st[d.to], editLine(uint32(len(st[d.to])+1), d.text))
-			continue
-		}
-		pair := min(d.from, d.to) + max(d.from, d.to)
-		seqs[pair]++
-		st[d.to] = append(st[d.to], messageLine(uint32(len(st[d.to])+1), d.from, d.id, seqs[pair], text[d]))
-	}
-	return st
-}
-
-func editLine(seq uint32, text string) string { return fmt.Sprintf("%d: edit %s", seq, text) }
-
-func messageLine(seq uint32, from string, id int, number int64, text string) string {
-	return fmt.Sprintf("%d: %s sent %d as number %d: %s", seq, from, id, number, text)
-}
-
-// read returns the state of a store, and how many of the deeds are in it.
-func (w *world) read(s *store.Store) (st state, n int) {
-	w.t.Helper()
-	messages, edits := make(map[int]int), make(map[string]int)
-	for i, d := range w.done {
-		if d.edits != nil {
-			edits[d.text] = i + 1
-		} else {
-			messages[d.id] = i + 1
-		}
-	}
-	st = make(state)
-	for _, user := range users {
-		for _, e := range events(w.t, s, user, 0) {
-			if e.Kind == store.EventOther {
-				st[user] = append(st[user], editLine(e.Seq, string(e.Data)))
-				n = max(n, edits[string(e.Data)])
-				continue
-			}
-			m := e.Message
-			id := int(binary.BigEndian.Uint64(m.ClientID[8:]))
-			st[user] = append(st[user], messageLine(e.Seq, m.Sender.UserID, id, m.Seq(), string(m.Content)))
-			n = max(n, messages[id])
-		}
-	}
-	return st, n
-}
-
-// want reports how two states differ, each user's feed where it begins to.
-func (w *world) want(what string, got, want state) {
-	w.t.Helper()
-	for _, user := range users {
-		g, x := got[user], want[user]
-		for i := range max(len(g), len(x)) {
-			var have, wanted string
-			if i < len(g) {
-				have = g[i]
-			}
-			if i < len(x) {
-				wanted = x[i]
-			}
-			if have != wanted {
-				w.t.Errorf("%s: the feed of %s, %d events of %d: got %q, want %q", what, user, len(g), len(x), short(have), short(wanted))
-				break
-			}
-		}
-	}
-}
-
-func short(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "…"
-	}
-	return s
 }
