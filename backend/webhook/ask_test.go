@@ -245,10 +245,9 @@ func TestUnanswered(t *testing.T) {
 		}, false, 0, 2,
 			zim.ErrMessageAuditCustomSentRejected},
 		"too late once": {func() func(r *http.Request, c callback) string {
-			first := true
+			var questions atomic.Int64
 			return func(r *http.Request, c callback) string {
-				if first {
-					first = false
+				if questions.Add(1) == 1 {
 					return hang(r, c)
 				}
 				return `{"result":1}`
@@ -374,9 +373,9 @@ func TestTooManyQuestions(t *testing.T) {
 func TestRefusedTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var srv *zimtest.Server
-		questions := 0
+		var questions atomic.Int64
 		rc := moderator(func(*http.Request, callback) string {
-			if questions++; questions == 1 {
+			if questions.Add(1) == 1 {
 				srv.Cut("alice") // who will not hear that it is stored
 				return `{"result":1,"new_msg_body":"first"}`
 			}
@@ -387,8 +386,8 @@ func TestRefusedTooLate(t *testing.T) {
 		got := heard(bob)
 		m, err := alice.SendMessage(t.Context(), &zim.TextMessage{Message: "hi"}, zim.Peer("bob"), nil)
 		must(t, err)
-		if sent := lines([]*zim.Message{m}); sent[0] != "first+" || questions != 2 {
-			t.Errorf("after %d questions, the sender has %q", questions, sent)
+		if sent := lines([]*zim.Message{m}); sent[0] != "first+" || questions.Load() != 2 {
+			t.Errorf("after %d questions, the sender has %q", questions.Load(), sent)
 		}
 		same(t, got(), "first+")
 	})

@@ -47,6 +47,7 @@ func TestRetries(t *testing.T) {
 		begun := time.Now()
 		send(t, alice, bob, "one")
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		for i, want := range []time.Duration{0, 2, 6, 14, 30, 62} {
 			if i >= len(rc.came) {
 				t.Fatalf("%d tries", len(rc.came))
