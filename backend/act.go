@@ -103,7 +103,7 @@ func (s *Server) act(l actLink, act Act, known map[userKey]*wire.Error, batch *b
 	a.command.init()
 	a.handle(&session{
 		hub: s.hub, link: l, app: app, key: key, server: true, said: act.Said, together: batch, unaware: act.Unaware,
-		normal: unlimited, high: unlimited, changes: unlimited, queries: unlimited, syncs: unlimited, moves: unlimited,
+		normal: quota{unlimited, unlimited}, high: quota{unlimited, unlimited}, changes: unlimited, queries: unlimited, syncs: unlimited, moves: unlimited,
 	}, 0, act.Request, nil)
 }
 

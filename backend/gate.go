@@ -2,6 +2,7 @@ package backend
 
 import (
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -20,10 +21,12 @@ type gate struct {
 	askers   map[asker]*rate.Limiter   // guarded by mu
 }
 
-// A sender is a user whose messages are counted, on whichever device: a new run of a client is no way around the limit.
+// A sender is a client whose messages are counted, from one connection to the next; or with an empty instance, a user, on whichever device: a new
+// run of a client is no way around the limit.
 type sender struct {
-	user userKey
-	high bool // messages of high priority are counted apart
+	user     userKey
+	instance string
+	high     bool // messages of high priority are counted apart
 }
 
 // An asker is a user whose requests are counted, on whichever device: a new connection is no way around what earlier ones cost.
@@ -102,20 +105,36 @@ func (g *gate) mayLogin(user userKey, perSecond float64) bool {
 	return limiter(g.logins, user, rate.Limit(perSecond)).Allow()
 }
 
-// sends returns the limiter for a user's messages: for as many clients as may be online.
-func (g *gate) sends(user userKey, high bool, app *App) *rate.Limiter {
+// A quota is how many messages a client may send: within its own limit, and within that of all clients of its user that may be online.
+type quota struct{ own, all *rate.Limiter }
+
+// take counts n messages, and reports whether they are within the limits.
+func (q quota) take(n int) bool {
+	now := time.Now()
+	return allowed(q.own, now, n) && allowed(q.all, now, n)
+}
+
+func allowed(l *rate.Limiter, now time.Time, n int) bool {
+	return l.AllowN(now, min(n, max(l.Burst(), 1)))
+}
+
+// sends returns the quota of a client's messages.
+func (g *gate) sends(user userKey, instance string, high bool, app *App) quota {
 	if app.Limits.SendRate < 0 {
-		return rate.NewLimiter(rate.Inf, 0)
+		return quota{unlimited, unlimited}
 	}
-	factor := float64(max(app.Devices.Native+app.Devices.Web, 1))
+	factor := 1
 	if high {
-		factor *= 2
+		factor = 2
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return remember(g.senders, sender{user, high}, func() *rate.Limiter {
-		return rate.NewLimiter(rate.Limit(app.Limits.SendRate*factor), int(float64(app.Limits.SendBurst)*factor))
-	})
+	limiter := func(instance string, clients int) *rate.Limiter {
+		return remember(g.senders, sender{user, instance, high}, func() *rate.Limiter {
+			return rate.NewLimiter(rate.Limit(app.Limits.SendRate*float64(clients*factor)), app.Limits.SendBurst*clients*factor)
+		})
+	}
+	return quota{limiter(instance, 1), limiter("", max(app.Devices.Native+app.Devices.Web, 1))}
 }
 
 // asks returns the limiter for a user's requests, which lets four seconds' worth through at once.

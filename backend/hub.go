@@ -34,8 +34,8 @@ type session struct {
 	platform   int32
 	name       string // of the user, at the login
 	generation int64
-	normal     *rate.Limiter // sends of low and medium priority
-	high       *rate.Limiter // sends of high priority
+	normal     quota         // sends of low and medium priority
+	high       quota         // sends of high priority
 	changes    *rate.Limiter // what changes something, but sends nothing
 	queries    *rate.Limiter // what reads
 	syncs      *rate.Limiter // requests for events

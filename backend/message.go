@@ -50,11 +50,11 @@ func (a *attachment) sendMessage(s *session, id uint64, req *wire.SendMessageReq
 	}
 	hasty := false
 	if req.Type != msgtype.Barrage {
-		limiter := s.normal
+		q := s.normal
 		if req.Priority == priorityHigh {
-			limiter = s.high
+			q = s.high
 		}
-		if !limiter.AllowN(time.Now(), min(weight(req), max(limiter.Burst(), 1))) {
+		if !q.take(weight(req)) {
 			excess, hasty = tooMany(), true
 		}
 	}

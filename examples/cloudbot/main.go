@@ -84,14 +84,17 @@ func production(ctx context.Context) error {
 	}
 	web := &http.Server{Handler: callbacks(service), ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ln) }()
 	shutdown := func(what interface{ Shutdown(context.Context) error }) error {
 		// A connection on which nothing has come yet is waited for, for 5 seconds.
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		return what.Shutdown(ctx)
 	}
+	serving := false
 	err = run(ctx, service, func() error {
+		// Only now: what is for a bot that has not logged in is taken, and dropped.
+		serving = true
+		go func() { served <- web.Serve(ln) }()
 		log.Printf("%s is logged in, and takes callbacks at http://%s%s", bot, ln.Addr(), callbackPath)
 		select {
 		case err := <-served:
@@ -102,7 +105,10 @@ func production(ctx context.Context) error {
 		return shutdown(web)
 	})
 	web.Close()
-	<-served
+	ln.Close()
+	if serving {
+		<-served
+	}
 	return errors.Join(err, shutdown(service)) // last, so that the bot's Logout still counts
 }
 

@@ -20,12 +20,17 @@ func makeDir(path string, sync func(dir string) error) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(path, 0o700)
+	there := errors.Is(err, fs.ErrExist)
+	if err != nil && !there {
 		return err
 	}
 	if defect.On(defect.DirUnnamed) {
 		return nil
 	}
-	// One that is there may be from a run that was killed before its sync.
-	return sync(above)
+	// One that is there may be from a run that was killed before its sync. Or somebody else has made it, in a directory that this process can't read.
+	if err = sync(above); there && errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
 }

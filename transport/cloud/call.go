@@ -56,6 +56,9 @@ func (s *Service) call(ctx context.Context, a *action, key string, args object) 
 		}
 		answer, sent, err := s.try(ctx, st, a, args)
 		refusal, refused := errors.AsType[*Error](err)
+		if !sent || refused && look(refusal.Code).kind == limited {
+			st.limits.uncount(a, key) // it does not use the day up
+		}
 		var pause time.Duration
 		switch {
 		case err == nil:
@@ -71,6 +74,7 @@ func (s *Service) call(ctx context.Context, a *action, key string, args object) 
 			}
 			if k == expired && !resigned && st.setClock(answer) {
 				resigned = true
+				try-- // it was not one for the rest
 				continue
 			}
 			if k.unclear() && !a.repeat {

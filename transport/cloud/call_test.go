@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -343,4 +345,63 @@ func TestMisconfigured(t *testing.T) {
 			t.Errorf("%+v: %v", s.BaseURL, err)
 		}
 	}
+}
+
+// A clock that is set right in the middle of it does not make the tries endless.
+func TestTriesEnd(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		var n atomic.Int32
+		g.on("SendMessageToAllUsers", func(args) answer {
+			if n.Add(1) == 3 {
+				return answer{"Code": 100000004}
+			}
+			return answer{"Code": 660300005}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		err := s.SendTextToAllUsers(ctx, "u", "x")
+		if e, ok := errors.AsType[*cloud.Error](err); !ok || e.Code != 660300005 || n.Load() != 4 {
+			t.Errorf("%d requests, %v", n.Load(), err)
+		}
+	})
+}
+
+// What never reached the service, or was refused there because of the rate, does not use the day's broadcasts up.
+func TestDayOfNothing(t *testing.T) {
+	with(t, func(t *testing.T, g *gateway, s *cloud.Service) {
+		good, down := s.HTTPClient, true
+		s.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if down {
+				return nil, errors.New("no network")
+			}
+			return good.Transport.(*http.Transport).DialContext(ctx, network, addr)
+		}}}
+		defer s.HTTPClient.CloseIdleConnections()
+		for range 40 {
+			if err := s.SendTextToAllUsers(t.Context(), "u", "x"); err == nil {
+				t.Error("it was sent")
+			}
+		}
+		down = false
+		var n atomic.Int32
+		g.on("SendMessageToAllUsers", func(args) answer {
+			if n.Add(1) <= 120 {
+				return answer{"Code": 660300005}
+			}
+			return answer{"Code": 0}
+		})
+		for range 40 {
+			if err := s.SendTextToAllUsers(t.Context(), "u", "x"); err == nil {
+				t.Error("it was sent")
+			}
+		}
+		for i := range 100 {
+			if err := s.SendTextToAllUsers(t.Context(), "u", "x"); err != nil {
+				t.Fatalf("broadcast %d of the day: %v", i, err)
+			}
+		}
+		if err := s.SendTextToAllUsers(t.Context(), "u", "x"); err == nil {
+			t.Error("there were 101 on one day")
+		}
+	})
 }

@@ -445,3 +445,54 @@ func TestFullForOne(t *testing.T) {
 		must(t, keeping(t, killed(t, s.Dir)), both, http.StatusServiceUnavailable)
 	})
 }
+
+// Who was kicked out is in the group again if that could not be written, until it comes again: what was said before is not lost.
+func TestExitTakenBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := keeping(t, t.TempDir())
+		bob := arrive(t, s, "bob")
+		must(t, s, signed("group_create", object{"group_id": "g", "operator_account": "alice", "user_ids": []string{"bob"}}), http.StatusOK)
+		bob.forget()
+		time.Sleep(3 * time.Second)
+		s.Replace(fullDisk, nil)
+		said := signed("send_msg", inGroup(4, "four", "g"))
+		exit := signed("group_exit", object{"group_id": "g", "exit_type": "Kickout", "operator_account": "alice", "exit_user_ids": []string{"bob"}})
+		must(t, s, said, http.StatusServiceUnavailable)
+		must(t, s, exit, http.StatusServiceUnavailable)
+		s.Replace(nil, nil)
+		must(t, s, said, http.StatusOK)
+		must(t, s, exit, http.StatusOK)
+		bob.saw(t, "group g 4/alice:four", `group g: Quit KickedOut by "alice"`, `group g members: [bob] Quit KickedOut by "alice"`)
+	})
+}
+
+// A large log for which there is no room is not written anew all the time.
+func TestLargeLogOnFullDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := keeping(t, t.TempDir())
+		bob := arrive(t, s, "bob")
+		zim.On(bob.ZIM, stuck)
+		for i := range 900 {
+			must(t, s, signed("send_msg", hello(i+1, strings.Repeat("x", 4000))), http.StatusOK)
+		}
+		time.Sleep(3 * time.Second)
+		var bytes int
+		full := func(f *os.File, b []byte, at int64) (int, error) {
+			bytes += len(b)
+			return fullDisk(f, b, at)
+		}
+		s.Replace(full, nil)
+		must(t, s, signed("send_msg", hello(1001, "not now")), http.StatusServiceUnavailable)
+		start := time.Now()
+		for i := range 10_000 {
+			must(t, s, signed("send_msg", hello(1002+i, "not now")), http.StatusServiceUnavailable)
+			time.Sleep(time.Millisecond)
+		}
+		if limit := int(time.Since(start).Milliseconds())*(12<<10) + 8<<20; bytes > limit {
+			t.Errorf("%d MB were tried in %v", bytes>>20, time.Since(start))
+		}
+		s.Replace(nil, nil)
+		time.Sleep(time.Second)
+		must(t, s, signed("send_msg", hello(20_000, "now")), http.StatusOK)
+	})
+}

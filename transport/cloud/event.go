@@ -300,6 +300,9 @@ func (c *callback) tell(g *groupChange) error {
 		case r == putFull:
 			full = true
 		case own:
+			if l := c.in.log; l != nil && b.groups[g.info.GroupId] {
+				l.open.puts[len(l.open.puts)-1].left = g.info.GroupId
+			}
 			c.in.unfollow(b, g.info.GroupId)
 		}
 	}

@@ -176,6 +176,9 @@ func (in *inbox) remove(b *box) {
 func (st *stream) followGroups(ids ...string) {
 	st.in.mu.Lock()
 	defer st.in.mu.Unlock()
+	if st.over {
+		return // the user may have no feed any more
+	}
 	for _, id := range ids {
 		st.in.follow(st.box, id)
 	}

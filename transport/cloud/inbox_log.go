@@ -26,6 +26,8 @@ const (
 
 	// flushDelay is for how long what may be lost in a crash waits for something that may not.
 	flushDelay = time.Second
+	// rewriteRate is how many bytes are written anew in a millisecond, at most, while it fails.
+	rewriteRate = 10 << 10
 )
 
 var (
@@ -52,9 +54,10 @@ type inboxLog struct {
 
 	// These are guarded by inbox.mu.
 	open     *bundle
-	stale    bool  // records were lost with a bundle that failed: the log has to be written anew
-	failures int   // how many bundles failed
-	failure  error // how the last one did
+	stale    bool      // records were lost with a bundle that failed: the log has to be written anew
+	failures int       // how many bundles failed
+	failure  error     // how the last one did
+	again    time.Time // until then, the log is not tried to be written anew, as it is large
 	closed   bool
 	flusher  *time.Timer // nil unless it runs
 
@@ -81,7 +84,8 @@ type put struct {
 	box   *box
 	seq   uint64
 	event waiting
-	keys  []key // by which it is known
+	keys  []key  // by which it is known
+	left  string // the group that the user has left by it, and is in again if it is taken back
 }
 
 func newBundle() *bundle {
@@ -110,15 +114,17 @@ func openLog(in *inbox, dir string, tell func(error)) (err error) {
 	}()
 	// It is not much larger than what it makes: see limit.
 	log, err := os.ReadFile(filepath.Join(dir, logName))
-	if err == nil {
+	switch {
+	case err == nil:
 		now := time.Now()
-		err = readLog(log, func(r *record) error { return in.restore(r, now) })
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", logName, err)
+		if err = readLog(log, func(r *record) error { return in.restore(r, now) }); err != nil {
+			return fmt.Errorf("%s: %w", logName, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if err := l.rewrite(in.state(l.open)); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnwritten, err)
 	}
 	in.log = l
 	return nil
@@ -138,7 +144,10 @@ func (s *Service) openInbox() (*inbox, error) {
 	in := newInbox(&e.counts)
 	if s.Dir != "" && !e.isClosed() {
 		if err := openLog(in, s.Dir, s.unwritten); err != nil {
-			e.retryAt, e.unusable = time.Now().Add(time.Second), fmt.Errorf("cloud: Dir can't be used: %w: %w", err, transport.ErrMisconfigured)
+			if !errors.Is(err, errUnwritten) && !errors.Is(err, errUntrusted) { // a full disk may have room the next time
+				err = fmt.Errorf("%w: %w", err, transport.ErrMisconfigured)
+			}
+			e.retryAt, e.unusable = time.Now().Add(time.Second), fmt.Errorf("cloud: Dir can't be used: %w", err)
 			return nil, e.unusable
 		}
 	}
@@ -176,7 +185,7 @@ func (in *inbox) flushLater() {
 		return
 	}
 	l.flushing.Add(1)
-	l.flusher = time.AfterFunc(flushDelay, func() {
+	l.flusher = time.AfterFunc(max(flushDelay, time.Until(l.again)), func() {
 		defer l.flushing.Done()
 		in.mu.Lock()
 		l.flusher = nil
@@ -197,7 +206,7 @@ func (l *inboxLog) put(b *box, keys []key, w waiting, now time.Time) bool {
 		return false
 	}
 	b.pending++
-	p := put{b, b.last + uint64(b.pending), w, keys}
+	p := put{box: b, seq: b.last + uint64(b.pending), event: w, keys: keys}
 	r := record{kind: recordEvent, user: b.userID, n: p.seq, m: uint64(now.UnixMilli()), data: data}
 	for _, k := range keys {
 		r.id += string(k[:])
@@ -271,6 +280,12 @@ func (in *inbox) flush() error {
 		return nil
 	}
 	l.open = newBundle()
+	if stale && l.broken == nil && time.Now().Before(l.again) {
+		defer in.mu.Unlock()
+		err := l.failure
+		in.takeBack(b, err)
+		return err
+	}
 	var anew []byte
 	if l.broken == nil && (stale || l.size > l.limit) {
 		anew = in.state(b)
@@ -288,6 +303,7 @@ func (in *inbox) flush() error {
 	if l.broken == nil {
 		err = fmt.Errorf("%w: %w", errUnwritten, err)
 	}
+	l.again = time.Now().Add(time.Duration(len(anew)/rewriteRate) * time.Millisecond)
 	in.takeBack(b, err)
 	if l.broken == nil {
 		in.flushLater()
@@ -314,6 +330,9 @@ func (in *inbox) takeBack(b *bundle, err error) {
 			in.bytes -= p.event.bytes
 			for _, k := range p.keys {
 				p.box.keys.remove(k)
+			}
+			if p.left != "" && in.boxes[p.box.userID] == p.box {
+				in.join(p.box, p.left)
 			}
 		}
 		for _, d := range b.taken {

@@ -123,6 +123,19 @@ func (l *limits) empty(a *action, key string, whole bool) {
 	l.giveBack(b)
 }
 
+// uncount takes back that a request counted for the day: it did nothing.
+func (l *limits) uncount(a *action, key string) {
+	for _, k := range bucketsOf(a, key) {
+		b := l.take(k)
+		b.mu.Lock()
+		if n := len(b.today); n > 0 {
+			b.today = b.today[:n-1]
+		}
+		b.mu.Unlock()
+		l.giveBack(b)
+	}
+}
+
 // bucketsOf returns what limits an action, the app's bucket last, so that who waits for a group takes nothing from the others.
 func bucketsOf(a *action, key string) []bucketKey {
 	if key == "" || a.perKey == 0 {

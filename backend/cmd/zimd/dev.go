@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,6 +54,9 @@ func devSecret(given token.Secret, file, variable string) (secret token.Secret, 
 		show = (rand.Text() + rand.Text())[:32]
 		return token.Secret(show), show
 	case file != "":
+		if abs, err := filepath.Abs(file); err == nil {
+			file = abs // the other shell may be in another directory
+		}
 		return given, `"$(cat '` + strings.ReplaceAll(file, "'", `'\''`) + `')"`
 	}
 	return given, `"$` + variable + `"`
