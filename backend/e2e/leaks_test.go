@@ -88,7 +88,7 @@ func TestLeaks(t *testing.T) {
 	figures := map[string]any{"cycles": n}
 	for _, name := range []string{"loopback", "websocket", "inproc"} {
 		t.Run(name, func(t *testing.T) {
-			srv := zimtest.NewServer(t, &zimtest.Options{App: func(a *backend.App) { a.Limits.LoginRate = -1 }})
+			srv := zimtest.NewServer(t, &zimtest.Options{App: func(a *backend.App) { a.Limits.LoginRate, a.Limits.SendRate = -1, -1 }})
 			srv.Register("bob")
 			dialer := srv.Transports()[name]
 			if name == "loopback" {

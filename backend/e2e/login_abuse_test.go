@@ -77,6 +77,7 @@ func TestClaimedResume(t *testing.T) {
 		srv := zimtest.NewServer(t, nil)
 		try := func(user string, instance byte, ttl time.Duration, resume bool) int32 {
 			t.Helper()
+			synctest.Wait() // until the one before is gone
 			conn, err := srv.WebSocket().Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
