@@ -38,91 +38,146 @@ func (c *change) calls(event string) bool {
 	return c.server.config.Callbacks.Wants(c.self.AppID, event)
 }
 
-// callMessage queues what is told of a message that was stored or edited: twice the same for a receiver who is a bot, by two names.
-func (c *change) callMessage(m *store.Message) error {
+// A messageCall is a message as callbacks tell of it.
+type messageCall struct {
+	sender   userKey
+	typ      int32
+	content  []byte
+	extended string
+	convType int32
+	convID   string // as the sender has it
+	id       int64  // zero if it was not kept
+	seq      int64
+	time     int64  // Unix milliseconds
+	result   int    // the documented one: zero if it was sent
+	server   bool   // the app's own server has sent it
+	said     string // in its words; empty: in the backend's
+}
+
+func (m *messageCall) idText() string {
+	if m.id == 0 {
+		return ""
+	}
+	return strconv.FormatInt(m.id, 10)
+}
+
+// listed is the message in a list of the users to whom one request has sent it.
+func (m *messageCall) listed() webhook.Fields {
+	return webhook.Fields{"UserId": m.convID, "MsgId": m.idText(), "MsgSeq": m.seq}
+}
+
+// fields are what bot_msg says, and send_msg of what a client has sent.
+func (m *messageCall) fields(s *Server) webhook.Fields {
+	fields := s.messageFields(m.sender, m.typ, m.content)
+	fields["conv_type"], fields["conv_id"] = m.convType, m.convID
+	fields["msg_id"], fields["msg_seq"], fields["msg_time"] = m.idText(), m.seq, m.time
+	fields["payload"], fields["send_result"] = m.extended, m.result
+	if m.said != "" {
+		fields["msg_body"] = m.said
+	}
+	return fields
+}
+
+// sent makes of fields what send_msg says.
+func (m *messageCall) sent(fields webhook.Fields) webhook.Fields {
+	if m.server {
+		fields["source"] = sourceServer
+		if m.convType == store.ConversationPeer {
+			fields["conv_id"], fields["user_list"] = "", []webhook.Fields{m.listed()}
+		}
+	}
+	return fields
+}
+
+// called returns a message that was stored or edited.
+func (c *change) called(m *store.Message) *messageCall {
 	conv := m.Conversation
-	to := conv.Name(m.Sender.UserID)
-	bot := conv.Type == store.ConversationPeer && strings.HasPrefix(to, botPrefix) && m.Type != msgtype.Combine && c.calls(webhook.BotMsg)
+	return &messageCall{
+		sender: userKey{conv.App, m.Sender.UserID}, typ: m.Type, content: m.Content, extended: m.Extended,
+		convType: conv.Type, convID: conv.Name(m.Sender.UserID), id: m.ID, seq: m.Seq(), time: m.Time, server: c.s.server, said: c.s.said,
+	}
+}
+
+// callMessage queues what is told of a message that was stored or edited: twice the same for a receiver who is a bot, by two names.
+func (c *change) callMessage(stored *store.Message) error {
+	peer := stored.Conversation.Type == store.ConversationPeer
+	bot := peer && stored.Type != msgtype.Combine && strings.HasPrefix(stored.Conversation.Name(stored.Sender.UserID), botPrefix) &&
+		c.calls(webhook.BotMsg)
 	if !bot && !c.calls(webhook.SendMsg) {
 		return nil
 	}
-	fields := c.server.messageFields(userKey{conv.App, m.Sender.UserID}, m.Type, m.Content)
-	fields["conv_type"], fields["conv_id"] = conv.Type, to
-	fields["msg_id"], fields["msg_seq"], fields["msg_time"] = strconv.FormatInt(m.ID, 10), m.Seq(), m.Time
-	fields["payload"] = m.Extended
-	if c.s.said != "" {
-		fields["msg_body"] = c.s.said
-	}
+	m, callbacks := c.called(stored), c.server.config.Callbacks
+	fields := m.fields(c.server)
 	if bot {
-		if err := c.server.config.Callbacks.Put(c.Tx, conv.App, webhook.BotMsg, fields); err != nil {
+		if err := callbacks.Put(c.Tx, m.sender.app, webhook.BotMsg, fields); err != nil {
 			return err
 		}
 	}
-	if c.s.together != nil && conv.Type == store.ConversationPeer {
+	if c.s.together != nil && peer {
 		return nil // callBatch tells of all of them
 	}
-	if c.s.server {
-		fields["source"] = sourceServer
-		if conv.Type == store.ConversationPeer {
-			fields["conv_id"] = ""
-			fields["user_list"] = []webhook.Fields{{"UserId": to, "MsgId": fields["msg_id"], "MsgSeq": fields["msg_seq"]}}
-		}
-	}
-	return c.server.config.Callbacks.Put(c.Tx, conv.App, webhook.SendMsg, fields)
+	return callbacks.Put(c.Tx, m.sender.app, webhook.SendMsg, m.sent(fields))
 }
 
 // callBatch queues what is told of messages that one request has sent to several users: one callback, with the list of those who got it.
 func (s *Server) callBatch(tx *store.Tx, ops []*sendOp) error {
-	var fields webhook.Fields
-	var users []webhook.Fields
-	var app uint32
-	for _, op := range ops {
-		m := &op.message
-		if op.refused != nil || op.again || m.Conversation.Type != store.ConversationPeer {
-			continue
-		}
-		if app = m.Conversation.App; !s.config.Callbacks.Wants(app, webhook.SendMsg) {
-			return nil
-		}
-		if fields == nil {
-			fields = s.messageFields(userKey{app, m.Sender.UserID}, m.Type, m.Content)
-			fields["conv_type"], fields["conv_id"], fields["msg_id"], fields["msg_seq"] = m.Conversation.Type, "", "", 0
-			fields["msg_body"], fields["payload"], fields["msg_time"], fields["source"] = op.change.s.said, m.Extended, m.Time, sourceServer
-		}
-		users = append(users, webhook.Fields{"UserId": m.Conversation.Name(m.Sender.UserID), "MsgId": strconv.FormatInt(m.ID, 10), "MsgSeq": m.Seq()})
-	}
-	if fields == nil {
+	app := ops[0].s.key.app
+	if !s.config.Callbacks.Wants(app, webhook.SendMsg) {
 		return nil
 	}
-	if len(users) == 1 {
-		fields["msg_id"], fields["msg_seq"] = users[0]["MsgId"], users[0]["MsgSeq"]
+	var first *messageCall
+	var users []webhook.Fields
+	for _, op := range ops {
+		if op.refused != nil || op.again || op.message.Conversation.Type != store.ConversationPeer {
+			continue
+		}
+		m := op.change.called(&op.message)
+		if first == nil {
+			first = m
+		}
+		users = append(users, m.listed())
 	}
-	fields["user_list"] = users
+	if first == nil {
+		return nil
+	}
+	fields := first.sent(first.fields(s))
+	if fields["user_list"] = users; len(users) > 1 {
+		fields["msg_id"], fields["msg_seq"] = "", 0
+	}
 	return s.config.Callbacks.Put(tx, app, webhook.SendMsg, fields)
 }
 
 // messageFields are those that depend on what a message says. URLs in it are the sender's.
 func (s *Server) messageFields(sender userKey, typ int32, content []byte) webhook.Fields {
 	body, subType := s.config.Callbacks.Body(typ, s.sign(sender, typ, content))
-	return webhook.Fields{"from_user_id": sender.id, "msg_type": typ, "sub_msg_type": subType, "msg_body": body, "send_result": 0}
+	return webhook.Fields{"from_user_id": sender.id, "msg_type": typ, "sub_msg_type": subType, "msg_body": body}
+}
+
+// postMessage posts what is told of a message that is in no transaction: a room has it, or nobody.
+func (s *Server) postMessage(m *messageCall) {
+	if s.config.Callbacks.Wants(m.sender.app, webhook.SendMsg) {
+		s.config.Callbacks.Post(m.sender.app, webhook.SendMsg, m.sent(m.fields(s)))
+	}
 }
 
 // callRoomMessage posts what is told of a message that a room keeps. said is what the app's own server said, if it did.
 func (s *Server) callRoomMessage(app uint32, m *wire.Message, said string) {
-	if !s.config.Callbacks.Wants(app, webhook.SendMsg) {
-		return
+	s.postMessage(&messageCall{
+		sender: userKey{app, m.SenderUserId}, typ: m.Type, content: m.Content, extended: m.ExtendedData,
+		convType: m.ConversationType, convID: m.ConversationId, id: m.MessageId, seq: m.MessageSeq, time: m.TimestampMs,
+		server: m.IsServerMessage, said: said,
+	})
+}
+
+// callFailed posts what is told of a message that was not kept.
+func (s *Server) callFailed(sd *sending, result int) {
+	if req := sd.req; !transient(req.Type) {
+		s.postMessage(&messageCall{
+			sender: sd.s.key, typ: req.Type, content: req.Content, extended: req.ExtendedData,
+			convType: req.ConversationType, convID: req.ConversationId, time: time.Now().UnixMilli(), result: result,
+			server: sd.s.server, said: sd.s.said,
+		})
 	}
-	fields := s.messageFields(userKey{app, m.SenderUserId}, m.Type, m.Content)
-	fields["conv_type"], fields["conv_id"] = m.ConversationType, m.ConversationId
-	fields["msg_id"], fields["msg_seq"], fields["msg_time"] = strconv.FormatInt(m.MessageId, 10), m.MessageSeq, m.TimestampMs
-	fields["payload"] = m.ExtendedData
-	if m.IsServerMessage {
-		fields["source"] = sourceServer
-	}
-	if said != "" {
-		fields["msg_body"] = said
-	}
-	s.config.Callbacks.Post(app, webhook.SendMsg, fields)
 }
 
 // callMembers queues what is told of users who entered or left a group. own is what happened to them.

@@ -3,13 +3,13 @@ package backend
 import (
 	"cmp"
 	"encoding/hex"
+	"maps"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zim-go/zim/backend/internal/apicode"
-	"github.com/zim-go/zim/backend/store"
 	"github.com/zim-go/zim/backend/webhook"
 	"github.com/zim-go/zim/internal/msgtype"
 	"github.com/zim-go/zim/internal/payload"
@@ -57,11 +57,7 @@ func (s *Server) asks(from *session, typ int32) bool {
 // in another goroutine.
 func (a *attachment) ask(s *session, typ int32, content []byte, fields webhook.Fields, then func(v webhook.Verdict, err error)) bool {
 	server := a.server
-	for name, v := range server.messageFields(s.key, typ, content) {
-		if name != "send_result" {
-			fields[name] = v
-		}
-	}
+	maps.Copy(fields, server.messageFields(s.key, typ, content))
 	fields["msg_id"] = "" // it has none before it is kept
 	q := &question{answered: make(chan struct{}), then: then}
 	a.mu.Lock()
@@ -194,24 +190,4 @@ func (a *attachment) refuseSend(sd *sending, e *wire.Error) {
 	a.link.Reply(sd.id, &wire.Response{Body: &wire.Response_SendMessage{SendMessage: &wire.SendMessageResponse{
 		MessageId: id, OrderKey: id, TimestampMs: time.Now().UnixMilli(),
 	}}})
-}
-
-// callFailed posts what is told of a message that was not kept.
-func (s *Server) callFailed(sd *sending, result int) {
-	app, req := sd.s.key.app, sd.req
-	if transient(req.Type) || !s.config.Callbacks.Wants(app, webhook.SendMsg) {
-		return
-	}
-	fields := s.messageFields(sd.s.key, req.Type, req.Content)
-	fields["conv_type"], fields["conv_id"] = req.ConversationType, req.ConversationId
-	fields["msg_id"], fields["msg_seq"], fields["msg_time"] = "", 0, time.Now().UnixMilli()
-	fields["payload"], fields["send_result"] = req.ExtendedData, result
-	if sd.s.server {
-		fields["msg_body"], fields["source"] = sd.s.said, sourceServer
-		if req.ConversationType == store.ConversationPeer {
-			fields["conv_id"] = ""
-			fields["user_list"] = []webhook.Fields{{"UserId": req.ConversationId, "MsgId": "", "MsgSeq": 0}}
-		}
-	}
-	s.config.Callbacks.Post(app, webhook.SendMsg, fields)
 }

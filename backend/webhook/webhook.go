@@ -198,14 +198,6 @@ func (s *Sender) addApp(app App) error {
 			return fmt.Errorf("there is no event %q", event)
 		}
 		raw := app.URLs[event]
-		if event == BeforeSendMsg {
-			u, err := checkURL(raw, &s.config)
-			if err != nil {
-				return fmt.Errorf("the URL for %s: %w", event, err)
-			}
-			s.asks[app.ID] = &adviser{u, make(chan struct{}, maxAsking)}
-			continue
-		}
 		l := lanes[raw]
 		if l == nil {
 			u, err := checkURL(raw, &s.config)
@@ -214,6 +206,12 @@ func (s *Sender) addApp(app App) error {
 			}
 			l = newLane(s, u)
 			lanes[raw] = l
+		}
+		if event == BeforeSendMsg {
+			s.asks[app.ID] = &adviser{l.url, make(chan struct{}, maxAsking)}
+			continue
+		}
+		if len(l.keys) == 0 { // one that is only asked has nothing to send
 			s.lanes = append(s.lanes, l)
 		}
 		k := key{app.ID, event}

@@ -17,16 +17,24 @@ var errNoObject = errors.New("cloud: what came is no JSON object")
 
 // parse reads one object, and nothing behind it.
 func parse(b []byte) (object, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
 	var o object
-	if err := d.Decode(&o); err != nil || o == nil {
+	if err := decodeJSON(bytes.NewReader(b), &o); err != nil || o == nil {
 		return nil, errNoObject // the cause would quote what came
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errNoObject
-	}
 	return o, nil
+}
+
+// decodeJSON decodes one value into v, and fails if something is behind it. Numbers stay what is written.
+func decodeJSON(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errNoObject
+	}
+	return nil
 }
 
 func (o object) text(key string) string {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -98,14 +97,12 @@ func parseJSON(text string) (any, error) {
 	if !ok {
 		return nil, errSyntax
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil {
+	if err := decodeJSON(strings.NewReader(text), &v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF || pairsOf(v) != pairs {
-		return nil, errSyntax // something follows, or a key was there twice
+	if pairsOf(v) != pairs {
+		return nil, errSyntax // a key was there twice
 	}
 	return v, nil
 }
