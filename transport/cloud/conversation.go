@@ -127,27 +127,32 @@ func (c *conn) conversation(ctx context.Context, r row) (*wire.Conversation, err
 	return w, nil
 }
 
-// changeConversations changes what only the user has of conversations.
-func (c *conn) changeConversations(ctx context.Context, r *wire.ChangeConversationsRequest) (*wire.Response, error) {
-	var list []Conversation
-	for _, ref := range r.Refs {
+// named returns the conversations that refs name, or all of the user's if there are none.
+func (c *conn) named(ctx context.Context, refs ...*wire.ConversationRef) (list []Conversation, err error) {
+	for _, ref := range refs {
 		w, err := where(ref)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, w)
 	}
-	if len(r.Refs) == 0 {
-		rows, err := c.s.conversations(ctx, c.user)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			list = append(list, row.Conversation)
-		}
+	if len(refs) > 0 {
+		return list, nil
+	}
+	rows, err := c.s.conversations(ctx, c.user)
+	for _, row := range rows {
+		list = append(list, row.Conversation)
+	}
+	return list, err
+}
+
+// changeConversations changes what only the user has of conversations.
+func (c *conn) changeConversations(ctx context.Context, r *wire.ChangeConversationsRequest) (*wire.Response, error) {
+	list, err := c.named(ctx, r.Refs...)
+	if err != nil {
+		return nil, err
 	}
 	var failed []*wire.ConversationRef
-	var err error
 	switch change := r.Change.(type) {
 	case *wire.ChangeConversationsRequest_Pin:
 		err = c.pin(ctx, list, change.Pin)

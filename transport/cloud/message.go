@@ -285,21 +285,13 @@ func (c *conn) deleteMessages(ctx context.Context, r *wire.DeleteMessagesRequest
 	if len(r.Seqs) > 0 {
 		return nil, unsupported("the service deletes all messages of a conversation, not some")
 	}
-	var list []Conversation
-	if r.Conversation == nil {
-		rows, err := c.s.conversations(ctx, c.user)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			list = append(list, row.Conversation)
-		}
-	} else {
-		w, err := where(r.Conversation)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, w)
+	var refs []*wire.ConversationRef
+	if r.Conversation != nil {
+		refs = append(refs, r.Conversation)
+	}
+	list, err := c.named(ctx, refs...)
+	if err != nil {
+		return nil, err
 	}
 	for _, w := range list {
 		if _, err := c.s.call(ctx, w.pick(clearPeerMessage, clearMemberGroupMsg), "", w.target(c.user)); err != nil {
